@@ -1,0 +1,137 @@
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// maxLog is how much of a process's log is kept, in bytes; the oldest goes first.
+const maxLog = 4 << 20
+
+// A Process is a gateway that runs in the gateway's namespace. Safe for concurrent
+// use.
+type Process struct {
+	cmd    *exec.Cmd
+	log    tail
+	notify *net.UnixConn
+	// exited is closed when the process has ended; err is valid then.
+	exited chan struct{}
+	err    error
+}
+
+// Start runs cmd, which is not started yet, in the gateway's namespace and waits
+// until it says that it is ready, as sd_notify(3) has it. The lab's Close kills
+// what is still running.
+func (l *Lab) Start(ctx context.Context, cmd *exec.Cmd) (*Process, error) {
+	at := filepath.Join(l.Dir, "notify")
+	if err := os.Remove(at); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	notify, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: at, Net: "unixgram"})
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{notify: notify, exited: make(chan struct{})}
+	p.cmd = l.Gateway.Command(l.ctx, cmd.Path, cmd.Args[1:]...)
+	p.cmd.Env = append(cmd.Environ(), "NOTIFY_SOCKET="+at)
+	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
+	p.cmd.WaitDelay = time.Second
+	if err := p.cmd.Start(); err != nil {
+		return nil, errors.Join(err, notify.Close())
+	}
+	l.running.Go(func() {
+		p.err = p.cmd.Wait()
+		close(p.exited)
+		notify.Close()
+	})
+	if err := p.await(ctx, "READY=1"); err != nil {
+		p.Signal(syscall.SIGKILL)
+		return nil, fmt.Errorf("start gateway: %w: %s", err, p.Log())
+	}
+	return p, nil
+}
+
+// await waits for a notification that holds the line.
+func (p *Process) await(ctx context.Context, line string) error {
+	defer context.AfterFunc(ctx, func() { p.notify.SetReadDeadline(time.Unix(1, 0)) })()
+	defer p.notify.SetReadDeadline(time.Time{})
+	buf := make([]byte, 4096)
+	for {
+		n, err := p.notify.Read(buf)
+		if err != nil {
+			return fmt.Errorf("wait for %q: %w", line, errors.Join(err, ctx.Err()))
+		}
+		for l := range strings.Lines(string(buf[:n])) {
+			if strings.TrimSpace(l) == line {
+				return nil
+			}
+		}
+	}
+}
+
+// PID is the process id.
+func (p *Process) PID() int { return p.cmd.Process.Pid }
+
+// Log is what the process wrote so far, the last few megabytes.
+func (p *Process) Log() string { return p.log.String() }
+
+// Exited is closed when the process has ended.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Signal sends a signal.
+func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
+
+// End sends a signal and waits for the end; an exit status other than 0 is an error.
+func (p *Process) End(ctx context.Context, s os.Signal) error {
+	if err := p.Signal(s); err != nil {
+		return err
+	}
+	select {
+	case <-p.exited:
+		return p.err
+	case <-ctx.Done():
+		return fmt.Errorf("gateway did not end: %w", ctx.Err())
+	}
+}
+
+// Reload sends SIGHUP and waits until a reload, of whatever result, is over.
+func (p *Process) Reload(ctx context.Context) error {
+	if err := p.Signal(syscall.SIGHUP); err != nil {
+		return err
+	}
+	if err := p.await(ctx, "RELOADING=1"); err != nil {
+		return err
+	}
+	return p.await(ctx, "READY=1")
+}
+
+// tail is a writer that keeps the last maxLog bytes.
+type tail struct {
+	mu sync.Mutex
+	b  []byte
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.b = append(t.b, b...)
+	if over := len(t.b) - maxLog; over > 0 {
+		t.b = append(t.b[:0], t.b[over:]...)
+	}
+	return len(b), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return string(t.b)
+}
