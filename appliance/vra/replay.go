@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"openvra/tools/pcapdiff"
+)
+
+func replayCommand() command {
+	return command{
+		name:    "replay",
+		summary: "send captures through the path offline, and compare what comes out",
+		examples: []string{
+			"vra replay -c vra.yaml --in outside=outside.pcap --in inside=inside.pcapng.gz --out result",
+			"vra replay -c vra.yaml --in outside=outside.pcap --out result --expect golden",
+		},
+		setup: func(fs *flag.FlagSet) func(context.Context, *streams, []string) error {
+			path := configFlag(fs)
+			var o ReplayOptions
+			fs.Func("in", "what comes in at a port, `PORT=CAPTURE`; once for each port", func(v string) error {
+				port, file, found := strings.Cut(v, "=")
+				if !found || port == "" || file == "" {
+					return fmt.Errorf("want PORT=CAPTURE, as outside=outside.pcap")
+				}
+				o.In = append(o.In, ReplayInput{Port: port, Path: file})
+				return nil
+			})
+			fs.StringVar(&o.OutDir, "out", "", "`DIR` to write PORT.pcapng to, for each port, and host.pcapng")
+			fs.Uint64Var(&o.Seed, "seed", 1, "`N` that all random choices follow from")
+			asJSON := fs.Bool("json", false, "print the counts as JSON")
+			expect := fs.String("expect", "", "compare with the captures in `DIR`, which has the names of --out")
+			return func(_ context.Context, s *streams, _ []string) error {
+				return replay(s, *path, o, *asJSON, *expect)
+			}
+		},
+	}
+}
+
+func replay(s *streams, path string, o ReplayOptions, asJSON bool, expect string) (err error) {
+	if len(o.In) == 0 || o.OutDir == "" {
+		return usagef("want --in PORT=CAPTURE, at least once, and --out DIR")
+	}
+	if o.Config, err = loadChecked(s, path); err != nil {
+		return err
+	}
+	r, err := Replay(o)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		err = printJSON(s.out, r)
+	} else {
+		err = format("table").print(s.out, r, func(w io.Writer) { replayTable(w, r) })
+	}
+	if err != nil || expect == "" {
+		return err
+	}
+	return compare(s, o.OutDir, expect)
+}
+
+// compare explains how the captures in got differ from those in want.
+func compare(s *streams, got, want string) error {
+	differences, err := pcapdiff.Dirs(got, want)
+	if err != nil {
+		return err
+	}
+	for _, d := range differences {
+		fmt.Fprintln(s.err, d)
+	}
+	if len(differences) > 0 {
+		return errSaid
+	}
+	return nil
+}
+
+func replayTable(w io.Writer, r *ReplayResult) {
+	fmt.Fprint(w, "PORT\tIN PACKETS\tOUT\tLOCAL\tHELD\tDROPPED\n")
+	for _, p := range r.Ports {
+		var drops []string
+		for _, reason := range slices.Sorted(maps.Keys(p.Drops)) {
+			drops = append(drops, fmt.Sprintf("%d %s", p.Drops[reason], reason))
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\n", p.Port, p.In, p.Out, p.Local, p.Held, dash(strings.Join(drops, ", ")))
+	}
+}

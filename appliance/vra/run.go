@@ -1,0 +1,63 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"openvra/config"
+)
+
+func runCommand() command {
+	return command{
+		name:    "run",
+		summary: "run the gateway in the foreground; SIGHUP reloads, SIGTERM stops it clean",
+		examples: []string{
+			"vra run -c /etc/vra/vra.yaml",
+			"kill -HUP $(pidof vra)   # or: vra reload",
+		},
+		setup: func(fs *flag.FlagSet) func(context.Context, *streams, []string) error {
+			path := configFlag(fs)
+			return func(ctx context.Context, s *streams, _ []string) error { return runGateway(ctx, s, *path) }
+		},
+	}
+}
+
+func runGateway(ctx context.Context, s *streams, path string) error {
+	c, err := loadChecked(s, path)
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+
+	log := newLogger(s.err, c.Log)
+	systemd := notifier{log}
+	go systemd.watchdog(ctx)
+	context.AfterFunc(ctx, systemd.stopping)
+	return Run(ctx, Options{
+		ConfigPath: path,
+		Log:        log,
+		Ready:      systemd.ready,
+		Reloading:  systemd.reloading,
+		Reloaded:   systemd.ready,
+	})
+}
+
+// newLogger returns a logger of the configured level and format.
+func newLogger(w io.Writer, c config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		level = slog.LevelInfo // config refuses other words
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}

@@ -1,0 +1,25 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"runtime"
+)
+
+// version is the release that this tree becomes.
+const version = "0.1.0"
+
+func versionCommand() command {
+	return command{
+		name:     "version",
+		summary:  "print the program's version",
+		examples: []string{"vra version"},
+		setup: func(*flag.FlagSet) func(context.Context, *streams, []string) error {
+			return func(_ context.Context, s *streams, _ []string) error {
+				_, err := fmt.Fprintf(s.out, "vra %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+				return err
+			}
+		},
+	}
+}
