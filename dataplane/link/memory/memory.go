@@ -3,8 +3,8 @@
 //
 // Tx copies into the bounded ring of the other end, so the two ends may belong to
 // different goroutines. Frames to a port of several queues are spread by
-// link.Steer, as the other drivers do. Nothing is allocated per packet, once the
-// slots of a ring have grown to the frames they carry.
+// link.Steer, as the other drivers do. Nothing is allocated per packet, except that
+// a slot of the ring grows to the longest frame it has carried.
 package memory
 
 import (

@@ -26,6 +26,9 @@ type queue struct {
 	closed           bool
 }
 
+// slotLen is a slot's first size in bytes: an ordinary frame with room around.
+const slotLen = 2048
+
 // slot is a frame at rest: buf[Headroom:Headroom+n].
 type slot struct {
 	buf     []byte
@@ -35,6 +38,10 @@ type slot struct {
 
 func newQueue(p *Port) (*queue, error) {
 	q := &queue{port: p, slots: make([]slot, p.opts.Depth), event: -1}
+	slab := make([]byte, p.opts.Depth*slotLen)
+	for i := range q.slots {
+		q.slots[i].buf = slab[i*slotLen : (i+1)*slotLen : (i+1)*slotLen]
+	}
 	if p.opts.Poll {
 		fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 		if err != nil {
@@ -127,7 +134,7 @@ func (q *queue) put(p *packet.Packet) bool {
 	}
 	s := &q.slots[q.tail%uint64(len(q.slots))]
 	if need := packet.Headroom + p.Len() + packet.Headroom; len(s.buf) < need {
-		s.buf = make([]byte, max(need, 2048))
+		s.buf = make([]byte, need)
 	}
 	s.n = copy(s.buf[packet.Headroom:], p.Bytes())
 	s.offload = p.Offload
