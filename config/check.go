@@ -14,7 +14,9 @@ import (
 // keys. It runs over what decode could read, so that everything is reported at once; zero values
 // are those decode has already refused.
 func check(c *Config, root *yaml.Node, r *report) {
-	k := &checker{Config: c, report: r, root: root, broken: map[string]bool{}}
+	k := &checker{Config: c, report: r, root: root, broken: map[string]bool{},
+		isPort: map[string]bool{}, names: map[string]int{}, zoneLines: map[string]int{}, own: map[netip.Addr]int{},
+		connected: map[string]*prefixSet{"": {}}}
 	for _, e := range r.errs {
 		k.broken[first(e.Path)] = true
 	}
@@ -38,7 +40,8 @@ type checker struct {
 	broken map[string]bool // top-level keys that decode refused a part of
 
 	ifaces    []iface
-	portByKey map[string]int        // port and sub-port names to an index into ifaces
+	isPort    map[string]bool       // names of ports and sub-ports
+	names     map[string]int        // those, and names of tunnels
 	zoneLines map[string]int        // zones that something belongs to
 	own       map[netip.Addr]int    // own addresses and VIPs
 	connected map[string]*prefixSet // subnets by port; "" holds them all
@@ -141,7 +144,7 @@ func (k *checker) once(seen map[string]int, name string, line int, what string, 
 
 // port reports a name that is no port.
 func (k *checker) port(name string, path ...any) {
-	if _, ok := k.portByKey[name]; !ok && name != "" && !k.broken["ports"] {
+	if !k.isPort[name] && name != "" && !k.broken["ports"] {
 		k.wrong("", "the name of a port", path...)
 	}
 }
@@ -152,8 +155,7 @@ func (k *checker) portsOrZones(names []string, path ...any) {
 		return
 	}
 	for i, name := range names {
-		_, isPort := k.portByKey[name]
-		if _, isZone := k.zoneLines[name]; !isPort && !isZone && name != "" {
+		if _, isZone := k.zoneLines[name]; !k.isPort[name] && !isZone && name != "" {
 			k.wrong("", "the name of a port or a zone", join(path, i)...)
 		}
 	}
@@ -162,7 +164,7 @@ func (k *checker) portsOrZones(names []string, path ...any) {
 // globals checks timers and the control side.
 func (k *checker) globals() {
 	timers := reflect.ValueOf(k.Timeouts)
-	for _, f := range rootObject().byKey["timeouts"].object.fields {
+	for _, f := range make(types).object(timers.Type()).fields {
 		least, rfc, _ := strings.Cut(f.floor, " ")
 		d, ok := parseDuration(least)
 		if got := timers.Field(f.index); ok && !k.Timeouts.AllowShort && got.Int() != 0 && got.Int() < int64(d) {

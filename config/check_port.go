@@ -8,8 +8,7 @@ import (
 
 // ports checks ports and sub-ports and lists them.
 func (k *checker) ports() {
-	k.portByKey, k.zoneLines, k.own = map[string]int{}, map[string]int{}, map[netip.Addr]int{}
-	names, devices := map[string]int{}, map[string]int{}
+	devices := map[string]int{}
 	for i := range k.Ports {
 		p := &k.Ports[i]
 		if p.Device == "" {
@@ -21,7 +20,7 @@ func (k *checker) ports() {
 		if p.Zone == "" {
 			p.Zone = p.Name
 		}
-		k.once(names, p.Name, p.Line, "name", "ports", i, "name")
+		k.once(k.names, p.Name, p.Line, "name", "ports", i, "name")
 		if p.Driver.onLinux() && p.Device != p.Name {
 			k.once(devices, p.Device, p.Line, "device", "ports", i, "device")
 		} else if p.Driver.onLinux() {
@@ -31,7 +30,7 @@ func (k *checker) ports() {
 		if p.Driver == TUN {
 			k.layer3(i, p)
 		}
-		k.vlans(i, p, names)
+		k.vlans(i, p)
 	}
 	if k.Host.Enabled {
 		k.once(devices, k.Host.Device, 0, "device", "host", "device")
@@ -52,7 +51,7 @@ func (k *checker) layer3(i int, p *Port) {
 }
 
 // vlans checks the sub-ports of port i.
-func (k *checker) vlans(i int, p *Port, names map[string]int) {
+func (k *checker) vlans(i int, p *Port) {
 	tags := map[string]int{}
 	for j := range p.VLANs {
 		v := &p.VLANs[j]
@@ -85,16 +84,14 @@ func (k *checker) vlans(i int, p *Port, names map[string]int) {
 		if p.MTU != 0 && v.MTU > p.MTU {
 			k.wrong("", fmt.Sprintf("at most the port's MTU of %d bytes", p.MTU), join(at, "mtu")...)
 		}
-		k.once(names, v.Name, v.Line, "name", join(at, "name")...)
+		k.once(k.names, v.Name, v.Line, "name", join(at, "name")...)
 		k.iface(iface{v.Name, v.Zone, v.Addresses, v.VIPs, v.Line, at})
 	}
 }
 
 // iface lists a port or sub-port.
 func (k *checker) iface(f iface) {
-	if _, again := k.portByKey[f.name]; !again && f.name != "" {
-		k.portByKey[f.name] = len(k.ifaces)
-	}
+	k.isPort[f.name] = true
 	if _, again := k.zoneLines[f.zone]; !again && f.zone != "" {
 		k.zoneLines[f.zone] = f.line
 	}
@@ -110,6 +107,11 @@ func (k *checker) zones() {
 		}
 		if _, again := k.zoneLines[t.Zone]; !again && t.Zone != "" {
 			k.zoneLines[t.Zone] = t.Line
+		}
+	}
+	for _, f := range k.ifaces {
+		if _, isZone := k.zoneLines[f.name]; isZone && f.zone != f.name && f.zone != "" {
+			k.wrong("", fmt.Sprintf("the zone %q, as a zone has this port's name", f.name), join(f.path, "zone")...)
 		}
 	}
 	tables := map[string]bool{MainTable: true}
@@ -138,7 +140,6 @@ type owned struct {
 
 // subnets checks addresses: usable ones, each once, and no subnet behind two ports of a table.
 func (k *checker) subnets() {
-	k.connected = map[string]*prefixSet{"": {}}
 	tables := map[string]string{}
 	for _, z := range k.Zones {
 		tables[z.Name] = z.Table

@@ -95,11 +95,10 @@ const maxHops = 64
 
 // tunnels checks tunnels and their workers.
 func (k *checker) tunnels() {
-	names := map[string]int{}
 	var pools prefixSet
 	for i := range k.Tunnels {
 		t := &k.Tunnels[i]
-		k.once(names, t.Name, t.Line, "name", "tunnels", i, "name")
+		k.once(k.names, t.Name, t.Line, "name", "tunnels", i, "name")
 		if _, own := k.own[t.Local]; !own && t.Local.IsValid() && !k.broken["ports"] {
 			k.wrong("", "an address of a port", "tunnels", i, "local")
 		}

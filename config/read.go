@@ -17,8 +17,9 @@ import (
 const (
 	// maxBytes bounds a file before it is read.
 	maxBytes = 16 << 20
-	// maxNodes bounds the work of the YAML parser: the most values, roughly, that a file may hold.
-	maxNodes = 1_000_000
+	// maxMarks bounds the work of the YAML parser, a second in the worst case: the most line ends,
+	// commas, colons, brackets and dashes in a file. A route has five to seven, a NAT rule fifteen.
+	maxMarks = 600_000
 	// maxDepth is twice what the types need.
 	maxDepth = 16
 )
@@ -67,7 +68,7 @@ func scan(data []byte, r *report) bool {
 		r.add(1, "", "more than 16 MiB", "a file of at most 16 MiB")
 		return false
 	}
-	nodes, number := 0, 0
+	marks, number := 0, 0
 	for line := range bytes.Lines(data) {
 		number++
 		switch i := badByte(line); {
@@ -76,18 +77,28 @@ func scan(data []byte, r *report) bool {
 			return false
 		case tabIndented(line):
 			r.add(number, "", "a tab in the indentation", "spaces")
+		case line[0] == '%':
+			r.add(number, "", "a YAML directive", "none")
 		}
-		for _, b := range line {
-			if b == '\n' || b == ',' || b == ':' || b == '[' || b == '{' || b == '-' {
-				nodes++
-			}
-		}
-		if nodes > 4*maxNodes {
-			r.add(number, "", "too many values", fmt.Sprintf("at most about %d values in a file", maxNodes))
+		if marks += count(line); marks > maxMarks {
+			r.add(number, "", "too large a document", fmt.Sprintf("at most %d line ends, commas, colons, brackets and dashes together", maxMarks))
 			return false
 		}
 	}
 	return len(r.errs) == 0
+}
+
+// count returns how many marks line costs; what anchors and tags cost the parser is more.
+func count(line []byte) (marks int) {
+	for _, b := range line {
+		switch b {
+		case '\n', ',', ':', '[', '{', '-':
+			marks++
+		case '&', '*', '!':
+			marks += 8
+		}
+	}
+	return marks
 }
 
 // badByte returns the index of the first byte of line that no configuration holds, or -1.
