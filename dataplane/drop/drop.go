@@ -81,6 +81,7 @@ const (
 
 	// NAT.
 	NATPortsExhausted
+	NATTableFull
 	NATNoAddress
 	NATFiltered
 	NATUnsupported
@@ -177,6 +178,7 @@ var descriptions = [Count]Description{
 	RateLimited:        {"rate_limited", "over a configured rate", ""},
 
 	NATPortsExhausted: {"nat_ports_exhausted", "no outside port is free", "RFC 6888 REQ-11"},
+	NATTableFull:      {"nat_table_full", "no room for another mapping", "RFC 6888 REQ-11"},
 	NATNoAddress:      {"nat_no_address", "the pool or port has no address", "RFC 6888 REQ-3"},
 	NATFiltered:       {"nat_filtered", "the mapping's filter refuses this remote", "RFC 4787 REQ-8"},
 	NATUnsupported:    {"nat_unsupported", "protocol that this translation cannot carry", ""},
