@@ -1,0 +1,153 @@
+package nat
+
+// Rules is the compiled NAT section of one configuration generation. It does not
+// change and is safe for concurrent use. State.Bind comes before its first use
+// with a State.
+type Rules struct {
+	destinations, sources ruleList
+	reserved              tupleSet
+	hairpin               *Rule
+	rules                 []*Rule
+}
+
+// A Rule is one compiled rule. It does not change.
+type Rule struct {
+	Name  string
+	Line  int
+	Kind  Kind
+	match match
+
+	// Static translation: base | address & hostBits, and ports.
+	base, hostBits uint32
+	oldPorts       PortRange
+	newPorts       PortRange
+
+	// Dynamic translation.
+	pool      spans
+	poolSize  uint32
+	ports     PortRange
+	filtering Filtering
+	anyParity bool
+	log       bool
+	maxPorts  uint16
+	reserved  *tupleSet
+
+	id    uint16 // of count within the State
+	count *Counters
+}
+
+// Log says whether the rule asks for log lines.
+func (r *Rule) Log() bool { return r.log }
+
+// Static says whether the translation is arithmetic, without a mapping.
+func (r *Rule) Static() bool { return r.Kind == oneToOne || r.Kind == destination }
+
+// A Target is for whom a packet really is.
+type Target struct {
+	// Addr and Port are the new destination.
+	Addr uint32
+	Port uint16
+	Rule *Rule
+	// Hairpin says that the packet did not come by one of the rule's ports: its
+	// source must be translated as Rules.HairpinSource says.
+	Hairpin bool
+}
+
+// Destination returns for whom f really is by one-to-one and destination rules,
+// false if no rule says anything. f is as it arrived.
+func (r *Rules) Destination(f Flow) (Target, bool) {
+	rule := r.destinations.find(&f, f.In, false)
+	if rule == nil {
+		return Target{}, false
+	}
+	return Target{
+		Addr:    rule.base | f.Dst&rule.hostBits,
+		Port:    rule.port(f),
+		Rule:    rule,
+		Hairpin: !rule.match.links.Has(f.In),
+	}, true
+}
+
+// port returns f's destination port after a destination rule.
+func (r *Rule) port(f Flow) uint16 {
+	switch {
+	case r.newPorts.isZero():
+		return f.DstPort
+	case r.newPorts.First == r.newPorts.Last:
+		return r.newPorts.First
+	}
+	return r.newPorts.First + (f.DstPort - r.oldPorts.First)
+}
+
+// Source returns the rule for the source of f, which leaves by the logical port
+// out, or nil: the source stays. Kind Exempt says so on purpose; every other kind
+// goes to State.Map. f's destination is the translated one.
+func (r *Rules) Source(f Flow, out uint16) *Rule {
+	return r.sources.find(&f, out, false)
+}
+
+// HairpinSource returns the rule for the source of a flow whose Target says
+// Hairpin: the one that would hold if f, as it arrived, went outside, whichever the
+// port (RFC 4787, REQ-9a). Where no rule holds it is a masquerade, since a server in the
+// client's own network must answer through the gateway. Give State.Map the address that f
+// was sent to as the egress address.
+func (r *Rules) HairpinSource(f Flow) *Rule {
+	if rule := r.sources.find(&f, 0, true); rule != nil {
+		return rule
+	}
+	return r.hairpin
+}
+
+// All returns the rules in the order in which they are tried, one-to-one rules
+// first, each once. The slice is the Rules' own.
+func (r *Rules) All() []*Rule { return r.rules }
+
+// admits says whether the rule could give out the outside address; egress is the
+// address of the logical port of the way out.
+func (r *Rule) admits(outside, egress uint32) bool {
+	if r.Kind == Masquerade {
+		return outside == egress
+	}
+	return r.Kind == Pool && r.pool.has(outside)
+}
+
+// address returns the n-th address of the pool.
+func (r *Rule) address(n uint32) uint32 {
+	for _, s := range r.pool {
+		if size := s.last - s.first + 1; n >= size {
+			n -= size
+			continue
+		}
+		return s.first + n
+	}
+	return 0
+}
+
+// portRange returns the outside ports for an inside port: those of its class in
+// RFC 4787, REQ-3a, as far as the rule has any, and all identifiers for ICMP.
+func (r *Rule) portRange(class uint8, inside uint16) PortRange {
+	if class == classICMP {
+		return allPorts
+	}
+	within := PortRange{1024, 65535}
+	if inside < 1024 {
+		within = PortRange{1, 1023}
+	}
+	within.First, within.Last = max(within.First, r.ports.First), min(within.Last, r.ports.Last)
+	if within.First > within.Last {
+		return r.ports
+	}
+	return within
+}
+
+// allows says whether the rule could give the outside tuple to the inside port.
+func (r *Rule) allows(class uint8, outside, egress uint32, inPort, outPort uint16) bool {
+	if !r.admits(outside, egress) {
+		return false
+	}
+	held := r.reserved.of(outside, class)
+	if class == classOther {
+		return len(held) == 0
+	}
+	return r.portRange(class, inPort).has(outPort) && !held.has(outPort)
+}
