@@ -12,7 +12,8 @@ import (
 	"openvra/tools/ipip"
 )
 
-// A Lab is the network of the package comment. Its fields do not change.
+// A Lab is the network of the package comment, or one of AddHost's hosts. Safe for
+// concurrent use once it is built.
 type Lab struct {
 	Client, Gateway, LAN, Worker1, Pod1, Router, Worker2, Pod2 *Host
 	// Tagged is nil unless Options.Trunk.
@@ -29,9 +30,22 @@ type Lab struct {
 	worker2 *ipip.Endpoint
 }
 
-// New builds a lab. What labs of processes that are no more have left behind is
-// removed first. The caller must Close it.
+// New builds a lab. The caller must Close it.
 func New(ctx context.Context, opts Options) (*Lab, error) {
+	l, err := Bare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.opts = opts
+	if err := l.build(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("build lab: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// Bare returns a lab without hosts; AddHost adds them. What labs of processes that
+// are no more have left behind is removed first. The caller must Close it.
+func Bare(ctx context.Context) (*Lab, error) {
 	if err := Missing(); err != nil {
 		return nil, err
 	}
@@ -42,11 +56,8 @@ func New(ctx context.Context, opts Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lab{opts: opts, Dir: dir, id: fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), strings.TrimPrefix(filepath.Base(dir), prefix))}
+	l := &Lab{Dir: dir, id: fmt.Sprintf("%s%d-%s", prefix, os.Getpid(), strings.TrimPrefix(filepath.Base(dir), prefix))}
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	if err := l.build(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("build lab: %w", err), l.Close())
-	}
 	return l, nil
 }
 
@@ -80,7 +91,7 @@ func (l *Lab) build(ctx context.Context) error {
 			continue
 		}
 		var err error
-		if *h.at, err = l.host(ctx, h.name); err != nil {
+		if *h.at, err = l.AddHost(ctx, h.name); err != nil {
 			return err
 		}
 	}
@@ -92,9 +103,9 @@ func (l *Lab) build(ctx context.Context) error {
 	return nil
 }
 
-// host makes a namespace whose kernel speaks no IPv6, believes any source and
+// AddHost makes a namespace whose kernel speaks no IPv6, believes any source and
 // answers every expired packet.
-func (l *Lab) host(ctx context.Context, name string) (*Host, error) {
+func (l *Lab) AddHost(ctx context.Context, name string) (*Host, error) {
 	h := &Host{Name: name, Namespace: l.id + "-" + name}
 	if err := ip(ctx, "netns", "add", h.Namespace); err != nil {
 		return nil, err
