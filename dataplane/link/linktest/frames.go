@@ -86,6 +86,24 @@ func SuperTCP(n, size int, l3 bool) Frame {
 	return f
 }
 
+// IPIP returns an unfragmented frame with one more IPv4 header, from 10.0.0.1 to
+// 10.0.0.2, in front of its IPv4 packet.
+func IPIP(frame []byte, l3 bool) []byte {
+	l2 := header.EthernetLen
+	if l3 {
+		l2 = 0
+	}
+	ip := header.IPv4(make([]byte, header.IPv4Len))
+	ip[0] = 0x45
+	ip.SetTotalLen(len(ip) + len(frame) - l2)
+	ip.SetTTL(64)
+	ip.SetProtocol(flow.IPIP)
+	ip.SetSrc(0x0a000001)
+	ip.SetDst(0x0a000002)
+	ip.SetChecksum(checksum.Of(ip))
+	return slices.Concat(frame[:l2], ip, frame[l2:])
+}
+
 // inIPv4 wraps a transport packet whose checksum is at byte sum. half leaves the
 // pseudo-header's sum there.
 func inIPv4(proto uint8, l4 []byte, sum int, l3, half bool) Frame {

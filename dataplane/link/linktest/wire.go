@@ -112,6 +112,9 @@ func (w *Wire) Send(frames ...Frame) {
 		binary.NativeEndian.PutUint16(b[8:], f.Offload.CsumOffset)
 		to := &unix.SockaddrLinklayer{Ifindex: w.index}
 		to.Protocol = binary.NativeEndian.Uint16([]byte{8, 0})
+		if f.Bytes[0]>>4 != 4 { // an Ethernet frame: the first byte of its address
+			to.Protocol = binary.NativeEndian.Uint16(f.Bytes[12:])
+		}
 		if err := unix.Sendto(w.fd, append(b, f.Bytes...), 0, to); err != nil {
 			w.t.Fatalf("send %d bytes: %v", len(f.Bytes), err)
 		}
