@@ -2,7 +2,6 @@ package admin
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -46,12 +45,12 @@ func handler(g Gateway) http.Handler {
 // then on the read timeout is over: it would end the context of a slow answer.
 func withoutBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody))
-		if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
-			refuse(w, http.StatusRequestEntityTooLarge, fmt.Errorf("body: got more than %d bytes; want none", long.Limit))
+		n, err := io.CopyN(io.Discard, r.Body, maxBody+1)
+		if n > maxBody {
+			refuse(w, http.StatusRequestEntityTooLarge, fmt.Errorf("body: got more than %d bytes; want none", maxBody))
 			return
 		}
-		if err != nil {
+		if err != io.EOF {
 			refuse(w, http.StatusBadRequest, err)
 			return
 		}

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"strconv"
 
-	"openvra/dataplane/flow"
+	"openvra/config"
 )
 
 // MaxSessions is the most sessions that one answer lists.
@@ -72,52 +72,25 @@ type SessionList struct {
 	Sessions []Session `json:"sessions"`
 }
 
-// Protocol is an IP protocol number; in JSON it is a name where there is one.
+// Protocol is an IP protocol number; in JSON it is a name where config has one.
 type Protocol uint8
-
-// protocolName names the protocols that people do not call by number.
-func protocolName(p Protocol) string {
-	switch p {
-	case flow.ICMP:
-		return "icmp"
-	case flow.IPIP:
-		return "ipip"
-	case flow.TCP:
-		return "tcp"
-	case flow.UDP:
-		return "udp"
-	case flow.GRE:
-		return "gre"
-	case flow.ESP:
-		return "esp"
-	case flow.AH:
-		return "ah"
-	case flow.SCTP:
-		return "sctp"
-	}
-	return ""
-}
 
 // String returns p's name, or its number in decimal.
 func (p Protocol) String() string {
-	if name := protocolName(p); name != "" {
-		return name
+	if p == 0 {
+		return "0" // not config's "any"
 	}
-	return strconv.Itoa(int(p))
+	return config.Protocol(p).String()
 }
 
 // ParseProtocol reads a name or a number from 0 to 255.
 func ParseProtocol(s string) (Protocol, error) {
 	for p := range 256 {
-		if name := protocolName(Protocol(p)); name != "" && name == s {
+		if Protocol(p).String() == s || strconv.Itoa(p) == s {
 			return Protocol(p), nil
 		}
 	}
-	n, err := strconv.ParseUint(s, 10, 8)
-	if err != nil {
-		return 0, fmt.Errorf("got %q; want icmp, ipip, tcp, udp, gre, esp, ah, sctp or a number from 0 to 255", s)
-	}
-	return Protocol(n), nil
+	return 0, fmt.Errorf("got %q; want a protocol's name, as tcp, or a number from 0 to 255", s)
 }
 
 // MarshalText implements encoding.TextMarshaler.
