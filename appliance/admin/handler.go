@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"time"
 )
 
 // handler answers the interface of the package comment.
@@ -41,8 +40,7 @@ func handler(g Gateway) http.Handler {
 	return withoutBody(mux)
 }
 
-// withoutBody reads and forgets the request's body, and refuses a long one. From
-// then on the read timeout is over: it would end the context of a slow answer.
+// withoutBody reads and forgets the request's body, and refuses a long one.
 func withoutBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.CopyN(io.Discard, r.Body, maxBody+1)
@@ -54,7 +52,6 @@ func withoutBody(next http.Handler) http.Handler {
 			refuse(w, http.StatusBadRequest, err)
 			return
 		}
-		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // fails on a dead connection only
 		next.ServeHTTP(w, r)
 	})
 }
