@@ -58,13 +58,12 @@ func (m *portMap) search(q *request, among uint64) (port uint16, looked int, ok 
 	start := int(uint32(q.random) % uint32(words))
 	for i := 0; i < words; {
 		w := first + (start+i)%words
-		if m.full[w>>6] == ^uint64(0) {
-			i += min(64-w&63, last-w+1)
-			looked++
+		looked++
+		if full := bits.TrailingZeros64(^m.full[w>>6] >> (w & 63)); full > 0 {
+			i += min(full, 64-w&63, last-w+1)
 			continue
 		}
 		i++
-		looked++
 		free := ^m.used[w] & among
 		if free == 0 {
 			continue

@@ -112,6 +112,10 @@ func (s *shard) take() uint32 {
 	if len(s.entries) > maxEntry {
 		return 0
 	}
+	if n := len(s.entries); n == cap(s.entries) {
+		// An eighth at a time: append's quarter would cost 3 bytes a mapping.
+		s.entries = append(make([]entry, 0, n+max(16, n/8)), s.entries...)
+	}
 	s.entries = append(s.entries, entry{})
 	return uint32(len(s.entries) - 1)
 }
