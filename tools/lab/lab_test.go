@@ -64,7 +64,7 @@ func checkTCP(t *testing.T, l *Lab) {
 		h  *Host
 		at netip.Addr
 	}{{l.Client, InternetAddr}, {l.Pod1, Pod1Addr}, {l.Pod2, Pod2Addr}} {
-		if err := l.ServeTCP(s.h, netip.AddrPortFrom(s.at, ServicePort)); err != nil {
+		if _, err := l.ServeTCP(s.h, netip.AddrPortFrom(s.at, ServicePort)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,7 +137,7 @@ func TestTrunkIsTagged(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := l.ServeTCP(l.Tagged, netip.AddrPortFrom(TaggedAddr, ServicePort)); err != nil {
+	if _, err := l.ServeTCP(l.Tagged, netip.AddrPortFrom(TaggedAddr, ServicePort)); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Client.TCP(ctx, netip.Addr{}, netip.AddrPortFrom(TaggedAddr, ServicePort), Transfer{Up: 1 << 20, Down: 1 << 20, Seed: 3}); err != nil {

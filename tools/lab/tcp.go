@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
@@ -25,30 +26,49 @@ type Transfer struct {
 // exchange timeouts: how long either side waits for the other to go on.
 const stall = 15 * time.Second
 
+// A TCPServer serves Exchange. Safe for concurrent use.
+type TCPServer struct {
+	mu      sync.Mutex
+	remotes map[netip.Addr]int
+}
+
+// Remotes counts the connections that came from each address.
+func (s *TCPServer) Remotes() map[netip.Addr]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.remotes)
+}
+
 // ServeTCP serves Exchange at an address of the host until the lab is closed.
-func (l *Lab) ServeTCP(h *Host, at netip.AddrPort) error {
+func (l *Lab) ServeTCP(h *Host, at netip.AddrPort) (*TCPServer, error) {
 	listener, err := h.ListenTCP(at)
 	if err != nil {
-		return fmt.Errorf("listen in %s: %w", h.Name, err)
+		return nil, fmt.Errorf("listen in %s: %w", h.Name, err)
 	}
+	s := &TCPServer{remotes: map[netip.Addr]int{}}
 	l.running.Go(func() {
 		var conns sync.WaitGroup
 		defer conns.Wait()
 		defer context.AfterFunc(l.ctx, func() { listener.Close() })()
 		for {
-			c, err := listener.Accept()
+			c, err := listener.AcceptTCP()
 			if err != nil {
 				return
 			}
-			conns.Go(func() {
-				defer c.Close()
-				defer context.AfterFunc(l.ctx, func() { c.Close() })()
-				for answer(c) == nil {
-				}
-			})
+			conns.Go(func() { s.serve(l.ctx, c) })
 		}
 	})
-	return nil
+	return s, nil
+}
+
+func (s *TCPServer) serve(ctx context.Context, c *net.TCPConn) {
+	defer c.Close()
+	defer context.AfterFunc(ctx, func() { c.Close() })()
+	s.mu.Lock()
+	s.remotes[c.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()]++
+	s.mu.Unlock()
+	for answer(c) == nil {
+	}
 }
 
 // answer serves one exchange: a request (24 bytes: up, down, seed), the upload,
