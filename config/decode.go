@@ -160,7 +160,7 @@ func (d decoder) labels(n *yaml.Node, line int, v reflect.Value, at *trail) {
 		_, again := labels[key.Value]
 		switch {
 		case key.Kind != yaml.ScalarNode || !label.ok(key.Value):
-			d.add(key.Line, at.String(), got(key), "a label key of "+label.want)
+			d.add(key.Line, at.String(), got(key), label.want)
 		case again:
 			d.add(key.Line, here.String(), "the key again", "it once")
 		case !text(value) || !label.ok(value.Value):

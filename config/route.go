@@ -9,7 +9,7 @@ import (
 // where its packets go.
 type Route struct {
 	Line int          `yaml:"-"`
-	To   netip.Prefix `yaml:"to" need:"yes" doc:"destination prefix; default is 0.0.0.0/0"`
+	To   netip.Prefix `yaml:"to" need:"yes" doc:"destination prefix; 0.0.0.0/0 is the default route"`
 	Via  []Hop        `yaml:"via" many:"yes" doc:"next hops; several share the flows by hash (ECMP)"`
 	// Port alone makes an on-link route; with Via it is the port of hops that name none.
 	Port        string `yaml:"port" match:"name" doc:"port of the next hops, or alone: destinations are neighbors on this port"`

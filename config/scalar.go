@@ -159,7 +159,7 @@ type pattern struct {
 func patternOf(name string) pattern {
 	switch name {
 	case "name":
-		return pattern{chars: "_.-", max: 32, want: `1 to 32 characters of a-z, 0-9, "_", "." and "-"`}
+		return pattern{chars: "_.-", max: 32, want: `a name of 1 to 32 characters of a-z, 0-9, "_", "." and "-"`}
 	case "device":
 		return pattern{chars: "_.-@", upper: true, max: 15, want: `a device name of 1 to 15 characters of A-Z, a-z, 0-9, "_", ".", "-" and "@"`}
 	case "path":
@@ -167,7 +167,7 @@ func patternOf(name string) pattern {
 	case "group":
 		return pattern{chars: "_.-", upper: true, max: 32, want: `a group name of 1 to 32 characters of A-Z, a-z, 0-9, "_", "." and "-"`}
 	case "label":
-		return pattern{chars: "_.-/", upper: true, max: 63, want: `1 to 63 characters of A-Z, a-z, 0-9, "_", ".", "-" and "/"`}
+		return pattern{chars: "_.-/", upper: true, max: 63, want: `a label of 1 to 63 characters of A-Z, a-z, 0-9, "_", ".", "-" and "/"`}
 	}
 	panic("config: no pattern " + name)
 }
