@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -69,4 +70,36 @@ func (h *Host) ThreadedNAPI(ctx context.Context, device string) error {
 	}
 	_, err := h.Exec(ctx, "sh", "-c", "echo 1 > /sys/class/net/"+device+"/threaded")
 	return err
+}
+
+// Retransmitted is how many TCP segments the host has sent again since it was made.
+func (h *Host) Retransmitted() (n uint64, err error) {
+	err = h.Do(func() error {
+		text, err := os.ReadFile("/proc/thread-self/net/snmp")
+		if err != nil {
+			return err
+		}
+		n, err = snmp(string(text), "Tcp:", "RetransSegs")
+		return err
+	})
+	return n, err
+}
+
+// snmp finds a count in /proc/net/snmp: a line of names, then one of numbers.
+func snmp(text, group, name string) (uint64, error) {
+	var names []string
+	for line := range strings.Lines(text) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || fields[0] != group {
+			continue
+		}
+		if names == nil {
+			names = fields
+			continue
+		}
+		if i := slices.Index(names, name); i >= 0 && i < len(fields) {
+			return strconv.ParseUint(fields[i], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("no count %s %s", group, name)
 }

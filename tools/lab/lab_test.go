@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -42,6 +43,9 @@ func TestKernelAsGateway(t *testing.T) {
 			if err := l.StandIn(ctx); err != nil {
 				t.Fatal(err)
 			}
+			if err := l.ServeAll(); err != nil {
+				t.Fatal(err)
+			}
 			checkTCP(t, l) // pod1 to pod2 goes by IP-in-IP whatever the uplink
 			before := l.Worker2Counters()
 			checkUDP(t, l)
@@ -60,14 +64,6 @@ func TestKernelAsGateway(t *testing.T) {
 func checkTCP(t *testing.T, l *Lab) {
 	t.Helper()
 	ctx := t.Context()
-	for _, s := range []struct {
-		h  *Host
-		at netip.Addr
-	}{{l.Client, InternetAddr}, {l.Pod1, Pod1Addr}, {l.Pod2, Pod2Addr}} {
-		if _, err := l.ServeTCP(s.h, netip.AddrPortFrom(s.at, ServicePort)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for _, f := range []struct {
 		name   string
 		h      *Host
@@ -88,9 +84,6 @@ func checkTCP(t *testing.T, l *Lab) {
 
 func checkUDP(t *testing.T, l *Lab) {
 	t.Helper()
-	if err := l.ServeUDP(l.Pod2, netip.AddrPortFrom(Pod2Addr, ServicePort)); err != nil {
-		t.Fatal(err)
-	}
 	to := netip.AddrPortFrom(OutsideAddr, Pod2Port)
 	e, err := l.Client.UDP(t.Context(), InternetAddr, to, 50, 200, time.Second)
 	if err != nil || e.Received != 50 || e.Wrong != 0 || e.From != to {
@@ -123,6 +116,28 @@ func checkPing(t *testing.T, l *Lab) {
 	if want := []netip.Addr{Worker1Addr, InsideAddr, InternetAddr}; err != nil || !slices.Equal(hops, want) {
 		t.Errorf("trace from pod1: %v, %v; want %v", hops, err, want)
 	}
+}
+
+// TestLoadLosesNothing proves that a load by itself reports no loss.
+func TestLoadLosesNothing(t *testing.T) {
+	l := open(t, Options{})
+	ctx := t.Context()
+	if err := errors.Join(l.StandIn(ctx), l.ServeAll()); err != nil {
+		t.Fatal(err)
+	}
+	load, err := l.StartLoad(ctx, 500, 500)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second)
+	r := load.Stop()
+	if r.Lost > 0 || r.Slow > 0 || len(r.Errors) > 0 {
+		t.Errorf("%v: %v; want no loss", r, r.Errors)
+	}
+	if r.Exchanges < 100 || r.Connections < 800 || r.Datagrams < 800 {
+		t.Errorf("%v; want hundreds of each", r)
+	}
+	t.Log(r)
 }
 
 // TestTrunkIsTagged proves the trunk: what crosses it has the tag, and a kernel

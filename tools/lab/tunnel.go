@@ -10,10 +10,11 @@ import (
 // tunnels gives each worker its end of IP-in-IP, with the routes that Calico's
 // agent would have set.
 func (l *Lab) tunnels(ctx context.Context) (err error) {
+	everything := netip.MustParsePrefix("0.0.0.0/0")
 	block1, block2 := netip.MustParsePrefix("172.30.1.0/26"), netip.MustParsePrefix("172.30.2.0/26")
 	l.worker1, err = l.Tunnel(ctx, l.Worker1, Worker1Addr, `addr add 172.30.1.0/32 dev tunl0
 		route add 172.30.2.0/26 dev tunl0`,
-		ipip.Route{Prefix: block2, Remote: Worker2Addr})
+		ipip.Route{Prefix: block2, Remote: Worker2Addr}, ipip.Route{Prefix: everything, Remote: InsideAddr})
 	if err != nil {
 		return err
 	}
@@ -26,7 +27,7 @@ func (l *Lab) tunnels(ctx context.Context) (err error) {
 	}
 	l.worker2, err = l.Tunnel(ctx, l.Worker2, Worker2Addr, routes,
 		ipip.Route{Prefix: block1, Remote: Worker1Addr},
-		ipip.Route{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Remote: InsideAddr})
+		ipip.Route{Prefix: everything, Remote: InsideAddr})
 	return err
 }
 

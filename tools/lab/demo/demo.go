@@ -56,7 +56,7 @@ func Run(ctx context.Context, w io.Writer, gateway func(configPath string) *exec
 
 // show drives the flows and draws the result; it returns how many failed.
 func show(ctx context.Context, w io.Writer, l *lab.Lab) (failed int, err error) {
-	if err := serve(l); err != nil {
+	if err := l.ServeAll(); err != nil {
 		return 0, err
 	}
 	for _, f := range flows() {

@@ -28,7 +28,7 @@ func TestFlowsArriveThroughAnotherGateway(t *testing.T) {
 	if err := l.StandIn(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := serve(l); err != nil {
+	if err := l.ServeAll(); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range flows() {

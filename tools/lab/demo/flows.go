@@ -57,19 +57,6 @@ func flows() []flow {
 	}
 }
 
-func serve(l *lab.Lab) error {
-	var errs []error
-	for _, s := range []struct {
-		host *lab.Host
-		addr netip.Addr
-	}{{l.Client, lab.InternetAddr}, {l.Pod1, lab.Pod1Addr}, {l.Pod2, lab.Pod2Addr}} {
-		at := netip.AddrPortFrom(s.addr, lab.ServicePort)
-		_, err := l.ServeTCP(s.host, at)
-		errs = append(errs, err, l.ServeUDP(s.host, at))
-	}
-	return errors.Join(errs...)
-}
-
 func transfer(ctx context.Context, from *lab.Host, source netip.Addr, to netip.AddrPort) (string, error) {
 	if err := from.TCP(ctx, source, to, lab.Transfer{Up: size, Down: size, Seed: 1}); err != nil {
 		return "", err
