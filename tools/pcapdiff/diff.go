@@ -48,6 +48,9 @@ func takeAllApart(ps []Packet) []view {
 func (v *view) String() string {
 	var words []string
 	for _, f := range v.fields {
+		if strings.HasPrefix(f.name, "ethernet.") {
+			continue
+		}
 		switch f.name[strings.LastIndexByte(f.name, '.')+1:] {
 		case "layers", "src", "dst", "sport", "dport", "operation", "targetIP":
 			words = append(words, f.value)
