@@ -74,13 +74,19 @@ func printYAML(w io.Writer, v any) error {
 	return e.Close()
 }
 
-// plain takes JSON's braces and quotes off. The encoder puts quotes back where a
-// string would be read as something else.
+// plain takes JSON's braces and quotes off, but leaves quotes where some reader of
+// YAML would take the string for something else: yes, 12, 1:2.
 func plain(n *yaml.Node) {
-	if len(n.Content) > 0 || n.Kind == yaml.ScalarNode {
+	if len(n.Content) > 0 || n.Tag == "!!str" && !quoted(n.Value) {
 		n.Style = 0
 	}
 	for _, c := range n.Content {
 		plain(c)
 	}
+}
+
+// quoted says whether YAML writes the string in quotes.
+func quoted(s string) bool {
+	text, err := yaml.Marshal(s)
+	return err != nil || strings.ContainsRune(`"'|>`, rune(text[0]))
 }

@@ -53,7 +53,7 @@ func statusTable(w io.Writer, v *admin.Status) {
 	p := v.Packets
 	fmt.Fprintf(w, "packets\t%d in = %d out + %d local + %d held + %d dropped%s\n",
 		p.In, p.Out, p.Local, p.Held, p.Dropped, unless(p.Conserved(), " (packets under way are in no count)"))
-	fmt.Fprint(w, "\n\nWORKER\tCPU\tIN\tOUT\tLOCAL\tHELD\tDROPPED\tHANDED OVER\tSESSIONS\tPANICS\n")
+	fmt.Fprint(w, "\nWORKER\tCPU\tIN\tOUT\tLOCAL\tHELD\tDROPPED\tHANDED OVER\tSESSIONS\tPANICS\n")
 	for _, k := range v.Workers {
 		cpu := "any"
 		if k.CPU >= 0 {

@@ -77,7 +77,7 @@ func sessionTable(w io.Writer, v *admin.SessionList) {
 			direction(o), direction(r), dash(s.In), dash(s.Out), o.Packets, r.Packets, o.Bytes, r.Bytes,
 			seconds(s.AgeSeconds), seconds(s.IdleSeconds), seconds(s.ExpiresSeconds), s.Worker, why(s.Why))
 	}
-	fmt.Fprintf(w, "\n\n%d of %d sessions; packets and bytes are original+reply\n", len(v.Sessions), v.Total)
+	fmt.Fprintf(w, "\n%d of %d sessions; packets and bytes are original+reply\n", len(v.Sessions), v.Total)
 }
 
 func direction(d *admin.Direction) string {
@@ -110,7 +110,7 @@ func dropTable(w io.Writer, drops []admin.Drop) {
 		}
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\n", d.Count, d.Reason, d.Text, dash(d.RFC))
 	}
-	fmt.Fprintf(w, "\n\n%d more reasons dropped nothing; -o json lists them\n", quiet)
+	fmt.Fprintf(w, "\nreasons that dropped nothing: %d (-o json lists them)\n", quiet)
 }
 
 func dash(s string) string {
