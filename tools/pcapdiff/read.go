@@ -68,10 +68,7 @@ func readClassic(data []byte) ([]Packet, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The reader takes a record's length from the file and allocates as much.
-	if r.Snaplen() == 0 || r.Snaplen() > maxRecord {
-		r.SetSnaplen(maxRecord)
-	}
+	r.SetSnaplen(maxRecord) // the file's may be 0, 4 GiB or, in some, too small
 	return all(r.ReadPacketData, func(gopacket.CaptureInfo) layers.LinkType { return r.LinkType() })
 }
 
