@@ -55,8 +55,9 @@ type Queue interface {
 	Rx(b *packet.Batch) error
 
 	// Tx sends ps in order and returns how many of them, from the front, the
-	// device took; the rest is lost and counted in Stats.TxRefused. It is done
-	// with the bytes when it returns. VLANs are already in the frame (the
+	// device took; the rest is lost and counted in Stats.TxRefused. One that is
+	// refused for itself, being too long say, is moved behind those that are
+	// taken after it. Tx is done with the bytes when it returns. VLANs are already in the frame (the
 	// worker wrote them). It may change Offload and bytes before Start.
 	Tx(ps []*packet.Packet) (int, error)
 

@@ -3,7 +3,6 @@ package afpacket
 // Hot path: no allocation, lock, clock or log per packet.
 
 import (
-	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -33,6 +32,8 @@ type queue struct {
 	hdrs [packet.BatchSize][virtio.HeaderLen]byte
 	iovs [packet.BatchSize][2]unix.Iovec
 	msgs [packet.BatchSize]mmsghdr
+	// index is where each message's packet is in the slice given to Tx.
+	index [packet.BatchSize]int
 }
 
 func newQueue() *queue {
@@ -108,9 +109,7 @@ func receiveSlot(p *packet.Packet, slot []byte, h *unix.Tpacket2Hdr, status uint
 	start := uint32(h.Mac) - slotHeaderLen
 	*p = packet.Packet{Buf: slot[slotHeaderLen:], Start: start, End: start + h.Snaplen}
 	p.VLANs[0] = tag(status, h.Vlan_tpid, h.Vlan_tci)
-	var ok bool
-	p.Offload, ok = virtio.Decode(p.Buf[start-virtio.HeaderLen:], start, p.Len())
-	return ok
+	return virtio.Decode(p, p.Buf[start-virtio.HeaderLen:])
 }
 
 // receiveSuper makes p the frame at the head of the socket's queue, which the
@@ -126,9 +125,7 @@ func (q *queue) receiveSuper(p *packet.Packet, i int) bool {
 	*p = packet.Packet{Buf: buf, Start: packet.Headroom}
 	p.End = p.Start + uint32(n-virtio.HeaderLen)
 	p.VLANs[0] = tag(aux.status, aux.vlanProtoID, aux.vlanTCI)
-	var ok bool
-	p.Offload, ok = virtio.Decode(buf[packet.Headroom-virtio.HeaderLen:], p.Start, p.Len())
-	return ok
+	return virtio.Decode(p, buf[packet.Headroom-virtio.HeaderLen:])
 }
 
 // tag returns the VLAN tag that the kernel took off the frame, as Packet.VLANs
@@ -159,42 +156,47 @@ func (q *queue) checkDown() error {
 	return link.ErrDown
 }
 
-func (q *queue) Tx(ps []*packet.Packet) (int, error) {
+func (q *queue) Tx(ps []*packet.Packet) (sent int, err error) {
 	if q.ring == nil {
 		return 0, os.ErrClosed
 	}
-	sent := 0
-	for len(ps) > 0 {
-		n := min(len(ps), packet.BatchSize)
-		m, err := q.transmit(ps[:n])
-		sent += m
-		if err != nil {
-			q.count.Tx(0, 0, len(ps)-n)
-			return sent, err
-		}
-		ps = ps[n:]
+	bytes := 0
+	for at := 0; at < len(ps) && err == nil; {
+		n, next := q.fill(ps, at)
+		var m, b int
+		m, b, err = q.transmit(n, ps, sent)
+		sent, bytes, at = sent+m, bytes+b, next
 	}
-	return sent, nil
+	q.count.Tx(sent, bytes, len(ps)-sent)
+	return sent, err
 }
 
-// transmit sends at most BatchSize packets and returns how many the device took.
-func (q *queue) transmit(ps []*packet.Packet) (sent int, err error) {
-	n := 0
-	for _, p := range ps {
+// fill writes messages for ps[at:], a batch at most. It returns how many there
+// are, and the index behind the last packet looked at.
+func (q *queue) fill(ps []*packet.Packet, at int) (n, next int) {
+	for ; at < len(ps) && n < packet.BatchSize; at++ {
+		p := ps[at]
 		if p.Len() == 0 || !virtio.Encode(q.hdrs[n][:], p) {
 			continue
 		}
 		q.iovs[n][1].Base = &p.Buf[p.Start]
 		q.iovs[n][1].SetLen(p.Len())
+		q.index[n] = at
 		n++
 	}
-	bytes, refusedInRow := 0, 0
+	return n, at
+}
+
+// transmit sends the first n messages and returns how many the device took, and
+// their bytes. The packets of those it swaps to ps[front:].
+func (q *queue) transmit(n int, ps []*packet.Packet, front int) (sent, bytes int, err error) {
+	refusedInRow := 0
 	for i := 0; i < n && refusedInRow < 2; {
 		m, e := sendmmsg(q.fd, q.msgs[i:n])
 		switch {
 		case e == unix.EINTR:
-		case errors.Is(e, unix.ENETDOWN), errors.Is(e, unix.ENXIO), errors.Is(e, unix.ENODEV):
-			err, i = link.ErrDown, n
+		case e == unix.ENETDOWN, e == unix.ENXIO, e == unix.ENODEV:
+			return sent, bytes, link.ErrDown
 		case e == unix.ENOBUFS, e == unix.EAGAIN:
 			refusedInRow++ // the first may be a bad packet, two are a full device
 			i++
@@ -202,13 +204,13 @@ func (q *queue) transmit(ps []*packet.Packet) (sent int, err error) {
 			i++ // refused for itself: too long, say
 		default:
 			refusedInRow = 0
-			for _, v := range q.iovs[i : i+m] {
-				bytes += int(v[1].Len)
+			for _, at := range q.index[i : i+m] {
+				bytes += ps[at].Len()
+				ps[front+sent], ps[at] = ps[at], ps[front+sent]
+				sent++
 			}
-			sent += m
 			i += m
 		}
 	}
-	q.count.Tx(sent, bytes, len(ps)-sent)
-	return sent, err
+	return sent, bytes, nil
 }

@@ -194,8 +194,9 @@ func (d Driver) testOversize(t *testing.T) {
 	ps := []*packet.Packet{
 		UDP(0, 100, d.L3).Packet(), UDP(1, mtu+100, d.L3).Packet(), UDP(2, mtu-28, d.L3).Packet(),
 	}
-	if n, err := q.Tx(ps); n != 2 || err != nil {
-		t.Errorf("Tx: got %d, %v; want 2", n, err)
+	long := ps[1]
+	if n, err := q.Tx(ps); n != 2 || err != nil || ps[2] != long {
+		t.Errorf("Tx: got %d, %v, the long one last: %v; want 2, true", n, err, ps[2] == long)
 	}
 	if s := p.Stats(); s.TxPackets != 2 || s.TxRefused != 1 {
 		t.Errorf("Stats: got %+v; want 2 sent, 1 refused", s)

@@ -98,8 +98,9 @@ func (q *queue) Tx(ps []*packet.Packet) (int, error) {
 		return 0, link.ErrDown
 	}
 	n := 0
-	for _, p := range ps {
+	for i, p := range ps {
 		if q.send(p) {
+			ps[n], ps[i] = p, ps[n]
 			n++
 		}
 	}

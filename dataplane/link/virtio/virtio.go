@@ -9,6 +9,7 @@ package virtio
 import (
 	"encoding/binary"
 
+	"openvra/dataplane/gso"
 	"openvra/dataplane/header"
 	"openvra/dataplane/packet"
 )
@@ -16,29 +17,37 @@ import (
 // HeaderLen in bytes.
 const HeaderLen = 10
 
-// Decode returns what h, at least HeaderLen bytes, says of a frame that starts
-// at index start of its buffer and is n bytes long. It reports false if h does
-// not fit the frame; forwarding that would write outside of it.
-func Decode(h []byte, start uint32, n int) (packet.Offload, bool) {
+// Decode sets p.Offload from h, at least HeaderLen bytes, where p is the frame
+// that came with it. It reports false if h does not fit the frame; forwarding
+// that would write outside of it.
+//
+// A half-made checksum of SCTP is finished at once: it is not an Internet
+// checksum, which virtio_net_hdr has no word for, so a device could not.
+func Decode(p *packet.Packet, h []byte) bool {
 	ne := binary.NativeEndian
-	o := packet.Offload{
+	p.Offload = packet.Offload{
 		Flags:   h[0] & (packet.NeedsChecksum | packet.ChecksumValid),
 		GSOType: h[1],
 	}
+	o := &p.Offload
 	if o.GSOType != packet.GSONone {
 		o.HdrLen, o.GSOSize = ne.Uint16(h[2:]), ne.Uint16(h[4:])
 		if o.GSOSize == 0 {
-			return packet.Offload{}, false
+			return false
 		}
 	}
-	if o.Flags&packet.NeedsChecksum != 0 {
-		at := ne.Uint16(h[6:])
-		o.CsumStart, o.CsumOffset = start+uint32(at), ne.Uint16(h[8:])
-		if int(at)+int(o.CsumOffset)+2 > n {
-			return packet.Offload{}, false
-		}
+	if o.Flags&packet.NeedsChecksum == 0 {
+		return true
 	}
-	return o, true
+	at := ne.Uint16(h[6:])
+	o.CsumStart, o.CsumOffset = p.Start+uint32(at), ne.Uint16(h[8:])
+	if int(at)+int(o.CsumOffset)+2 > p.Len() {
+		return false
+	}
+	if o.CsumOffset == gso.SCTPSum && o.GSOType == packet.GSONone {
+		return gso.Complete(p)
+	}
+	return true
 }
 
 // Encode writes into h, at least HeaderLen bytes, what is to be done to p. It
