@@ -2,7 +2,6 @@ package pcapdiff
 
 import (
 	"bytes"
-	"strings"
 )
 
 const (
@@ -42,21 +41,6 @@ func takeAllApart(ps []Packet) []view {
 		views[i] = takeApart(p)
 	}
 	return views
-}
-
-// String tells what a packet is in a few words.
-func (v *view) String() string {
-	var words []string
-	for _, f := range v.fields {
-		if strings.HasPrefix(f.name, "ethernet.") {
-			continue
-		}
-		switch f.name[strings.LastIndexByte(f.name, '.')+1:] {
-		case "layers", "src", "dst", "sport", "dport", "operation", "targetIP":
-			words = append(words, f.value)
-		}
-	}
-	return strings.Join(words, " ")
 }
 
 // compare returns the fields in which got is not want. Where the layers differ, only

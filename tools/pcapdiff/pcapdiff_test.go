@@ -2,10 +2,7 @@ package pcapdiff_test
 
 import (
 	"bytes"
-	"compress/gzip"
-	"encoding/binary"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -15,7 +12,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
-	"github.com/google/gopacket/pcapgo"
 
 	"openvra/tools/pcapdiff"
 )
@@ -50,6 +46,26 @@ func udpFrame() *frame {
 	return f
 }
 
+func ipipFrame() *frame {
+	f := udpFrame()
+	f.outer = &layers.IPv4{Version: 4, TTL: 63, Protocol: layers.IPProtocolIPv4, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 1, 12}}
+	return f
+}
+
+// timeExceeded is about a udpFrame that change has changed.
+func timeExceeded(t *testing.T, change func(*frame)) *frame {
+	t.Helper()
+	quoted := udpFrame()
+	change(quoted)
+	f := tcpFrame()
+	f.ip.Protocol = layers.IPProtocolICMPv4
+	f.l4 = &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(layers.ICMPv4TypeTimeExceeded, 0)}
+	f.payload = string(quoted.packet(t).Data[14:])
+	return f
+}
+
+func unchanged(*frame) {}
+
 func mac(n byte) net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, n} }
 
 func (f *frame) packet(t testing.TB) pcapdiff.Packet {
@@ -78,29 +94,13 @@ func (f *frame) packet(t testing.TB) pcapdiff.Packet {
 }
 
 func TestDifferencesAreNamed(t *testing.T) {
-	ipip := func() *frame {
-		f := udpFrame()
-		f.outer = &layers.IPv4{Version: 4, TTL: 63, Protocol: layers.IPProtocolIPv4, SrcIP: net.IP{10, 0, 0, 1}, DstIP: net.IP{10, 0, 1, 12}}
-		return f
-	}
-	timeExceeded := func(change func(*frame)) *frame {
-		quoted := udpFrame()
-		if change != nil {
-			change(quoted)
-		}
-		f := tcpFrame()
-		f.ip.Protocol = layers.IPProtocolICMPv4
-		f.l4 = &layers.ICMPv4{TypeCode: layers.CreateICMPv4TypeCode(layers.ICMPv4TypeTimeExceeded, 0)}
-		f.payload = string(quoted.packet(t).Data[14:])
-		return f
-	}
 	for _, row := range []struct {
 		name      string
 		got, want *frame
 		change    func(got *frame)
 		diff      []string
 	}{
-		{"the same", tcpFrame(), tcpFrame(), func(*frame) {}, nil},
+		{"the same", tcpFrame(), tcpFrame(), unchanged, nil},
 		{"TTL, whose checksum is no difference of its own", tcpFrame(), tcpFrame(), func(f *frame) { f.ip.TTL = 64 },
 			[]string{"ipv4.ttl: got 64; want 63"}},
 		{"a translated source", tcpFrame(), tcpFrame(), func(f *frame) { f.ip.SrcIP = net.IP{10, 0, 0, 5}; f.l4.(*layers.TCP).SrcPort = 40000 },
@@ -121,11 +121,11 @@ func TestDifferencesAreNamed(t *testing.T) {
 		{"less than a microsecond", tcpFrame(), tcpFrame(), func(f *frame) { f.at = 500 * time.Nanosecond }, nil},
 		{"UDP", udpFrame(), udpFrame(), func(f *frame) { f.l4.(*layers.UDP).DstPort = 54 },
 			[]string{"udp.dport: got 54; want 53"}},
-		{"the outer header", ipip(), ipip(), func(f *frame) { f.outer.TOS = 3 },
+		{"the outer header", ipipFrame(), ipipFrame(), func(f *frame) { f.outer.TOS = 3 },
 			[]string{"ipv4.tos: got 0x03; want 0x00"}},
-		{"the inner header", ipip(), ipip(), func(f *frame) { f.ip.TTL = 9 },
+		{"the inner header", ipipFrame(), ipipFrame(), func(f *frame) { f.ip.TTL = 9 },
 			[]string{"inner.ipv4.ttl: got 9; want 63"}},
-		{"the quote of an ICMP error", timeExceeded(nil), timeExceeded(func(f *frame) { f.ip.SrcIP = net.IP{10, 0, 0, 5} }), func(*frame) {},
+		{"the quote of an ICMP error", timeExceeded(t, unchanged), timeExceeded(t, func(f *frame) { f.ip.SrcIP = net.IP{10, 0, 0, 5} }), unchanged,
 			[]string{"quote.ipv4.src: got 203.0.113.2; want 10.0.0.5"}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -138,6 +138,21 @@ func TestDifferencesAreNamed(t *testing.T) {
 				t.Errorf("got (-) and want (+):\n%s", d)
 			}
 		})
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	for want, p := range map[string]pcapdiff.Packet{
+		"tcp ACK 203.0.113.2:1024 > 198.51.100.7:443":                                                 tcpFrame().packet(t),
+		"ipip 10.0.0.1 > 10.0.1.12, udp 203.0.113.2:5353 > 198.51.100.7:53":                           ipipFrame().packet(t),
+		"icmp 11/0 about the next 203.0.113.2 > 198.51.100.7, udp 203.0.113.2:5353 > 198.51.100.7:53": timeExceeded(t, unchanged).packet(t),
+		"arp who has 192.0.2.1, asks 192.0.2.2": {Link: layers.LinkTypeEthernet, Data: []byte("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x08\x06" +
+			"\x00\x01\x08\x00\x06\x04\x00\x01\x02\x00\x00\x00\x00\x01\xc0\x00\x02\x02\x00\x00\x00\x00\x00\x00\xc0\x00\x02\x01")},
+		"14 bytes of Ethernet": {Link: layers.LinkTypeEthernet, Data: make([]byte, 14)},
+	} {
+		if got := pcapdiff.Describe(p); got != want {
+			t.Errorf("got %q; want %q", got, want)
+		}
 	}
 }
 
@@ -188,7 +203,7 @@ func TestOnePacketTooManyOrTooFewIsOneDifference(t *testing.T) {
 		all = append(all, f.packet(t))
 	}
 	without := slices.Delete(slices.Clone(all), 7, 8)
-	what := "ethernet/ipv4/tcp 203.0.113.2 198.51.100.7 1024 443"
+	what := "tcp ACK 203.0.113.2:1024 > 198.51.100.7:443"
 	if got, want := said(pcapdiff.Packets("f", all, without)), "f packet 8: got a packet too many, "+what+"; want none"; got != want {
 		t.Errorf("too many: got\n%s\nwant\n%s", got, want)
 	}
@@ -242,99 +257,6 @@ func TestDirs(t *testing.T) {
 	}
 }
 
-func TestReadOfEitherFormPackedOrNot(t *testing.T) {
-	want := []pcapdiff.Packet{tcpFrame().packet(t), udpFrame().packet(t)}
-	dir := t.TempDir()
-	for name, write := range map[string]func(testing.TB, string, []pcapdiff.Packet){"a.pcap": writeClassic, "a.pcapng": writeNg} {
-		path := filepath.Join(dir, name)
-		write(t, path, want)
-		plain, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var packed bytes.Buffer
-		z := gzip.NewWriter(&packed)
-		z.Write(plain)
-		z.Close()
-		if err := os.WriteFile(path+".gz", packed.Bytes(), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range []string{path, path + ".gz"} {
-			got, err := pcapdiff.Read(p)
-			if err != nil {
-				t.Errorf("%s: %v", p, err)
-			} else if d := pcapdiff.Packets(name, got, want); len(d) != 0 {
-				t.Errorf("%s: %v", p, d)
-			}
-		}
-	}
-}
-
-func TestBrokenCapturesAreRefused(t *testing.T) {
-	dir := t.TempDir()
-	ps := []pcapdiff.Packet{tcpFrame().packet(t)}
-	writeClassic(t, filepath.Join(dir, "classic"), ps)
-	writeNg(t, filepath.Join(dir, "ng"), ps)
-	read := func(name string) []byte {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	classic, ng := read("classic"), read("ng")
-	long := slices.Clone(ng)
-	enhanced := bytes.Index(long, []byte{6, 0, 0, 0})
-	binary.LittleEndian.PutUint32(long[enhanced+20:], 1<<31)
-	longClassic := slices.Clone(classic)
-	binary.LittleEndian.PutUint32(longClassic[24+8:], 1<<31)
-	binary.LittleEndian.PutUint32(longClassic[24+12:], 1<<31)
-	for name, data := range map[string][]byte{
-		"empty":                            {},
-		"of no known kind":                 []byte("this is no capture at all"),
-		"classic cut in a header":          classic[:30],
-		"classic cut after a header":       classic[:24+16],
-		"classic cut in a packet":          classic[:len(classic)-3],
-		"classic with 2 GiB in one record": longClassic,
-		"ng cut in a block":                ng[:len(ng)-3],
-		"ng cut in a block's header":       append(slices.Clone(ng), 6, 0),
-		"ng with 2 GiB in one record":      long,
-		"gzip cut":                         {0x1f, 0x8b, 8, 0},
-	} {
-		path := filepath.Join(dir, "broken")
-		if err := os.WriteFile(path, data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if ps, err := pcapdiff.Read(path); err == nil {
-			t.Errorf("%s: got %d packets; want an error", name, len(ps))
-		}
-	}
-}
-
-// FuzzRead: no file and no packet in it panics, and a capture equals itself.
-func FuzzRead(f *testing.F) {
-	dir := f.TempDir()
-	ps := []pcapdiff.Packet{tcpFrame().packet(f), udpFrame().packet(f)}
-	for _, write := range []func(testing.TB, string, []pcapdiff.Packet){writeClassic, writeNg} {
-		path := filepath.Join(dir, "seed")
-		write(f, path, ps)
-		b, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		ps, err := pcapdiff.ReadFrom(bytes.NewReader(data))
-		if err != nil {
-			return
-		}
-		if d := pcapdiff.Packets("f", ps, ps); len(d) != 0 {
-			t.Errorf("differs from itself: %v", d)
-		}
-	})
-}
-
 // FuzzPackets: two frames of any bytes are compared without a panic, and have no
 // difference only if they are the same.
 func FuzzPackets(f *testing.F) {
@@ -355,41 +277,4 @@ func said(ds []pcapdiff.Difference) string {
 		lines = append(lines, d.String())
 	}
 	return strings.Join(lines, "\n")
-}
-
-func writeClassic(t testing.TB, path string, ps []pcapdiff.Packet) {
-	t.Helper()
-	var b bytes.Buffer
-	w := pcapgo.NewWriterNanos(&b)
-	if err := w.WriteFileHeader(65536, layers.LinkTypeEthernet); err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range ps {
-		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: p.Time, CaptureLength: len(p.Data), Length: p.Length}, p.Data); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func writeNg(t testing.TB, path string, ps []pcapdiff.Packet) {
-	t.Helper()
-	var b bytes.Buffer
-	w, err := pcapgo.NewNgWriter(&b, layers.LinkTypeEthernet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range ps {
-		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: p.Time, CaptureLength: len(p.Data), Length: p.Length}, p.Data); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
 }
