@@ -1,9 +1,11 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -136,7 +138,7 @@ func (k *checker) once(seen map[string]int, name string, line int, what string, 
 		return
 	}
 	if before, again := seen[name]; again {
-		k.wrong("", fmt.Sprintf("a %s of its own; line %d has this one", what, before), path...)
+		k.wrong("", fmt.Sprintf("%s of its own; line %d has this one", what, before), path...)
 		return
 	}
 	seen[name] = line
@@ -205,6 +207,28 @@ func (s *prefixSet) covering(p netip.Prefix) (in netip.Prefix, owner string, ok 
 		}
 	}
 	return netip.Prefix{}, "", false
+}
+
+// overlapping calls found with the indexes, in file order, of each prefix that overlaps another. Of
+// several around one it names the widest; prefixes that are not valid are left out.
+func overlapping(n int, prefix func(int) netip.Prefix, found func(first, later int)) {
+	order := make([]int, 0, n)
+	for i := range n {
+		if prefix(i).IsValid() {
+			order = append(order, i)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(prefix(a).Addr().Compare(prefix(b).Addr()), cmp.Compare(prefix(a).Bits(), prefix(b).Bits()))
+	})
+	around := -1
+	for _, i := range order {
+		if around < 0 || !prefix(around).Contains(prefix(i).Addr()) {
+			around = i
+			continue
+		}
+		found(min(around, i), max(around, i))
+	}
 }
 
 // single returns a as a prefix; it is not valid when a is not.

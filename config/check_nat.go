@@ -11,7 +11,7 @@ func (k *checker) nat() {
 	names := map[string]int{}
 	for i := range k.NAT.Source {
 		r := &k.NAT.Source[i]
-		k.once(names, r.Name, r.Line, "name", "nat", "source", i, "name")
+		k.once(names, r.Name, r.Line, "a name", "nat", "source", i, "name")
 		k.portsOrZones(r.Out, "nat", "source", i, "out")
 		k.portsNeedProtocol(r.Protocol, r.Ports, "nat", "source", i)
 		k.source(i, r)
@@ -19,7 +19,7 @@ func (k *checker) nat() {
 	names = map[string]int{}
 	for i := range k.NAT.Destination {
 		r := &k.NAT.Destination[i]
-		k.once(names, r.Name, r.Line, "name", "nat", "destination", i, "name")
+		k.once(names, r.Name, r.Line, "a name", "nat", "destination", i, "name")
 		k.portsOrZones(r.In, "nat", "destination", i, "in")
 		k.portsNeedProtocol(r.Protocol, r.Ports, "nat", "destination", i)
 		k.destination(i, r)
@@ -108,17 +108,17 @@ func (k *checker) portsNeedProtocol(protocols []Protocol, ports []PortRange, pat
 	}
 	without := func(p Protocol) bool { return !p.HasPorts() }
 	if len(ports) > 0 && (len(protocols) == 0 || slices.ContainsFunc(protocols, without)) {
-		k.wrong("ports", "protocol tcp, udp or sctp beside them", join(path, "ports")...)
+		k.wrong("", "protocol tcp, udp or sctp beside ports", join(path, "ports")...)
 	}
 }
 
 // oneToOne checks one-to-one rules.
 func (k *checker) oneToOne() {
 	names := map[string]int{}
-	outsides, insides := map[netip.Prefix]int{}, map[netip.Prefix]int{}
-	for i, r := range k.NAT.OneToOne {
+	rules := k.NAT.OneToOne
+	for i, r := range rules {
 		at := []any{"nat", "oneToOne", i}
-		k.once(names, r.Name, r.Line, "name", join(at, "name")...)
+		k.once(names, r.Name, r.Line, "a name", join(at, "name")...)
 		k.portsOrZones(r.Out, join(at, "out")...)
 		if !r.Outside.IsValid() || !r.Inside.IsValid() {
 			continue
@@ -132,18 +132,18 @@ func (k *checker) oneToOne() {
 		if !unicast(r.Inside.Addr()) {
 			k.wrong("", "addresses of hosts", join(at, "inside")...)
 		}
-		k.onePrefix(outsides, r.Outside, r.Line, join(at, "outside"))
-		k.onePrefix(insides, r.Inside, r.Line, join(at, "inside"))
 	}
+	k.ownPrefix("outside", func(i int) netip.Prefix { return rules[i].Outside })
+	k.ownPrefix("inside", func(i int) netip.Prefix { return rules[i].Inside })
 }
 
-// onePrefix reports a prefix that an earlier rule has already.
-func (k *checker) onePrefix(seen map[netip.Prefix]int, p netip.Prefix, line int, at []any) {
-	if before, again := seen[p]; again {
-		k.wrong("", fmt.Sprintf("addresses of its own; line %d has these", before), at...)
-		return
-	}
-	seen[p] = line
+// ownPrefix holds one-to-one rules to prefixes, under key, that do not overlap.
+func (k *checker) ownPrefix(key string, prefix func(int) netip.Prefix) {
+	rules := k.NAT.OneToOne
+	overlapping(len(rules), prefix, func(first, later int) {
+		k.wrong("", fmt.Sprintf("addresses of its own; line %d has %s", rules[first].Line, prefix(first)),
+			"nat", "oneToOne", later, key)
+	})
 }
 
 // host checks local services.
@@ -152,7 +152,7 @@ func (k *checker) host() {
 	for i := range k.Host.Services {
 		s := &k.Host.Services[i]
 		at := []any{"host", "services", i}
-		k.once(names, s.Name, s.Line, "name", join(at, "name")...)
+		k.once(names, s.Name, s.Line, "a name", join(at, "name")...)
 		k.portsNeedProtocol(s.Protocol, s.Ports, at...)
 		for j, a := range s.Addresses {
 			if _, own := k.own[a]; !own && a.IsValid() && !k.broken["ports"] {
@@ -161,6 +161,6 @@ func (k *checker) host() {
 		}
 	}
 	if len(k.Host.Services) > 0 && !k.Host.Enabled && !k.broken["host"] {
-		k.wrong("services", "enabled: true beside them", "host", "services")
+		k.wrong("", "host.enabled: true beside services", "host", "services")
 	}
 }

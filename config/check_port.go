@@ -1,7 +1,9 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 )
@@ -20,11 +22,11 @@ func (k *checker) ports() {
 		if p.Zone == "" {
 			p.Zone = p.Name
 		}
-		k.once(k.names, p.Name, p.Line, "name", "ports", i, "name")
+		k.once(k.names, p.Name, p.Line, "a name", "ports", i, "name")
 		if p.Driver.onLinux() && p.Device != p.Name {
-			k.once(devices, p.Device, p.Line, "device", "ports", i, "device")
+			k.once(devices, p.Device, p.Line, "a device", "ports", i, "device")
 		} else if p.Driver.onLinux() {
-			k.once(devices, p.Device, p.Line, "device", "ports", i, "name")
+			k.once(devices, p.Device, p.Line, "a device", "ports", i, "name")
 		}
 		k.iface(iface{p.Name, p.Zone, p.Addresses, p.VIPs, p.Line, []any{"ports", i}})
 		if p.Driver == TUN {
@@ -33,7 +35,7 @@ func (k *checker) ports() {
 		k.vlans(i, p)
 	}
 	if k.Host.Enabled {
-		k.once(devices, k.Host.Device, 0, "device", "host", "device")
+		k.once(devices, k.Host.Device, 0, "a device", "host", "device")
 	}
 }
 
@@ -77,14 +79,14 @@ func (k *checker) vlans(i int, p *Port) {
 		case double && v.Inner == 0:
 			k.wrong("nothing", "an inner VLAN identifier beside the outer one", join(at, "inner")...)
 		case double:
-			k.once(tags, fmt.Sprint(v.Protocol, v.Outer, ".", v.Inner), v.Line, "pair of tags", join(at, "inner")...)
+			k.once(tags, fmt.Sprint(v.Protocol, v.Outer, ".", v.Inner), v.Line, "a pair of tags", join(at, "inner")...)
 		default:
-			k.once(tags, fmt.Sprint(v.Protocol, v.ID), v.Line, "tag", join(at, "id")...)
+			k.once(tags, fmt.Sprint(v.Protocol, v.ID), v.Line, "a tag", join(at, "id")...)
 		}
 		if p.MTU != 0 && v.MTU > p.MTU {
 			k.wrong("", fmt.Sprintf("at most the port's MTU of %d bytes", p.MTU), join(at, "mtu")...)
 		}
-		k.once(k.names, v.Name, v.Line, "name", join(at, "name")...)
+		k.once(k.names, v.Name, v.Line, "a name", join(at, "name")...)
 		k.iface(iface{v.Name, v.Zone, v.Addresses, v.VIPs, v.Line, at})
 	}
 }
@@ -120,7 +122,7 @@ func (k *checker) zones() {
 	}
 	names := map[string]int{}
 	for i, z := range k.Zones {
-		k.once(names, z.Name, z.Line, "zone", "zones", i, "name")
+		k.once(names, z.Name, z.Line, "a zone", "zones", i, "name")
 		if _, ok := k.zoneLines[z.Name]; !ok && z.Name != "" && !k.broken["ports"] && !k.broken["tunnels"] {
 			k.wrong("", "the zone of a port, sub-port or tunnel", "zones", i, "name")
 		}
@@ -130,9 +132,8 @@ func (k *checker) zones() {
 	}
 }
 
-// owned is an address prefix of a port in a routing table.
+// owned is a subnet of a port.
 type owned struct {
-	table  string
 	subnet netip.Prefix
 	iface  int
 	path   []any
@@ -140,11 +141,11 @@ type owned struct {
 
 // subnets checks addresses: usable ones, each once, and no subnet behind two ports of a table.
 func (k *checker) subnets() {
-	tables := map[string]string{}
+	tableOf := map[string]string{}
 	for _, z := range k.Zones {
-		tables[z.Name] = z.Table
+		tableOf[z.Name] = z.Table
 	}
-	var all []owned
+	tables := map[string][]owned{}
 	for n, f := range k.ifaces {
 		if k.connected[f.name] == nil {
 			k.connected[f.name] = &prefixSet{}
@@ -154,14 +155,15 @@ func (k *checker) subnets() {
 				subnet := a.Masked()
 				k.connected[""].add(subnet, f.name)
 				k.connected[f.name].add(subnet, f.name)
-				all = append(all, owned{tables[f.zone], subnet, n, at})
+				table := cmp.Or(tableOf[f.zone], MainTable)
+				tables[table] = append(tables[table], owned{subnet, n, at})
 			}
 		}
 		for i, a := range f.vips {
 			k.ownAddress(a, f.line, join(f.path, "vips", i))
 		}
 	}
-	k.overlaps(all)
+	k.overlaps(tables)
 }
 
 // ownAddress notes an address of the gateway.
@@ -201,38 +203,15 @@ func unicast(a netip.Addr) bool {
 }
 
 // overlaps reports subnets of different ports, in one table, of which one holds the other.
-func (k *checker) overlaps(all []owned) {
-	for i := range all {
-		if all[i].table == "" {
-			all[i].table = MainTable
-		}
-	}
-	order := slices.Clone(all)
-	slices.SortStableFunc(order, func(a, b owned) int {
-		if a.table != b.table {
-			if a.table < b.table {
-				return -1
+func (k *checker) overlaps(tables map[string][]owned) {
+	for _, table := range slices.Sorted(maps.Keys(tables)) {
+		all := tables[table]
+		overlapping(len(all), func(i int) netip.Prefix { return all[i].subnet }, func(first, later int) {
+			if all[first].iface != all[later].iface {
+				k.wrong("", fmt.Sprintf("a subnet that does not overlap %s of port %q",
+					all[first].subnet, k.ifaces[all[first].iface].name), all[later].path...)
 			}
-			return 1
-		}
-		if c := a.subnet.Addr().Compare(b.subnet.Addr()); c != 0 {
-			return c
-		}
-		return a.subnet.Bits() - b.subnet.Bits()
-	})
-	var around owned // the widest subnet so far that may hold the next ones
-	for _, o := range order {
-		if around.table != o.table || !around.subnet.Contains(o.subnet.Addr()) {
-			around = o
-			continue
-		}
-		if around.iface != o.iface {
-			a, b := around, o
-			if b.iface < a.iface {
-				a, b = b, a
-			}
-			k.wrong("", fmt.Sprintf("a subnet that does not overlap %s of port %q", a.subnet, k.ifaces[a.iface].name), b.path...)
-		}
+		})
 	}
 }
 

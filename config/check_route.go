@@ -93,29 +93,33 @@ func (k *checker) hops(i int, rt *Route) {
 // maxHops bounds the next hops of one route.
 const maxHops = 64
 
-// tunnels checks tunnels and their workers.
+// tunnels checks tunnels, their pools and their workers.
 func (k *checker) tunnels() {
-	var pools prefixSet
+	type pool struct {
+		prefix netip.Prefix
+		tunnel int
+		index  int
+	}
+	var pools []pool
 	for i := range k.Tunnels {
 		t := &k.Tunnels[i]
-		k.once(k.names, t.Name, t.Line, "name", "tunnels", i, "name")
+		k.once(k.names, t.Name, t.Line, "a name", "tunnels", i, "name")
 		if _, own := k.own[t.Local]; !own && t.Local.IsValid() && !k.broken["ports"] {
 			k.wrong("", "an address of a port", "tunnels", i, "local")
 		}
 		var mine prefixSet
 		for j, p := range t.Pools {
-			if !p.IsValid() {
-				continue
+			if p.IsValid() {
+				pools = append(pools, pool{p, i, j})
+				mine.add(p, t.Name)
 			}
-			if _, owner, again := pools.covering(p); again {
-				k.wrong("", fmt.Sprintf("a pool of its own; tunnel %q holds this one", owner), "tunnels", i, "pools", j)
-				continue
-			}
-			pools.add(p, t.Name)
-			mine.add(p, t.Name)
 		}
 		k.workers(i, t, &mine)
 	}
+	overlapping(len(pools), func(i int) netip.Prefix { return pools[i].prefix }, func(first, later int) {
+		k.wrong("", fmt.Sprintf("a pool that does not overlap %s of tunnel %q",
+			pools[first].prefix, k.Tunnels[pools[first].tunnel].Name), "tunnels", pools[later].tunnel, "pools", pools[later].index)
+	})
 }
 
 // workers checks the workers of tunnel i, whose pools are given.
@@ -123,9 +127,9 @@ func (k *checker) workers(i int, t *Tunnel, pools *prefixSet) {
 	names, addresses, blocks := map[string]int{}, map[string]int{}, map[string]int{}
 	for j, w := range t.Workers {
 		at := []any{"tunnels", i, "workers", j}
-		k.once(names, w.Name, w.Line, "name", join(at, "name")...)
+		k.once(names, w.Name, w.Line, "a name", join(at, "name")...)
 		if w.Address.IsValid() {
-			k.once(addresses, w.Address.String(), w.Line, "address", join(at, "address")...)
+			k.once(addresses, w.Address.String(), w.Line, "an address", join(at, "address")...)
 			if _, own := k.own[w.Address]; own || !unicast(w.Address) {
 				k.wrong("", "another host's address, not the gateway's own", join(at, "address")...)
 			}
@@ -137,7 +141,7 @@ func (k *checker) workers(i int, t *Tunnel, pools *prefixSet) {
 			if _, _, inside := pools.covering(block); !inside && !k.broken["tunnels"] {
 				k.wrong("", "a block inside the tunnel's pools", join(at, "blocks", b)...)
 			}
-			k.once(blocks, block.String(), w.Line, "block", join(at, "blocks", b)...)
+			k.once(blocks, block.String(), w.Line, "a block", join(at, "blocks", b)...)
 		}
 	}
 }

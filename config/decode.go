@@ -163,6 +163,8 @@ func (d decoder) labels(n *yaml.Node, line int, v reflect.Value, at *trail) {
 			d.add(key.Line, at.String(), got(key), label.want)
 		case again:
 			d.add(key.Line, here.String(), "the key again", "it once")
+		case !text(value) && !null(value) && label.ok(value.Value):
+			d.add(value.Line, here.String(), got(value), "a string: write it in quotes")
 		case !text(value) || !label.ok(value.Value):
 			d.add(value.Line, here.String(), got(value), label.want)
 		default:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -141,22 +142,48 @@ func parseYAML(data []byte, r *report) *yaml.Node {
 	return doc.Content[0]
 }
 
-var (
-	yamlLine      = regexp.MustCompile(`^yaml: line (\d+): `)
-	unknownAnchor = regexp.MustCompile(`^yaml: unknown anchor '(.*)' referenced$`)
-)
+var yamlLine = regexp.MustCompile(`^yaml: line (\d+): `)
 
 // syntax reports an error of the YAML parser.
 func syntax(err error, data []byte, r *report) {
-	text, line := err.Error(), 1
+	text := err.Error()
+	line := 1
 	if m := yamlLine.FindStringSubmatch(text); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		text = text[len(m[0]):]
-	} else if m := unknownAnchor.FindStringSubmatch(text); m != nil {
-		before, _, _ := bytes.Cut(data, []byte("*"+m[1]))
-		line += bytes.Count(before, []byte("\n"))
 	}
-	r.add(line, "", "broken YAML: "+strings.TrimPrefix(text, "yaml: "), "YAML")
+	text = strings.TrimPrefix(text, "yaml: ")
+	if len(data) <= maxSearch {
+		line = brokenLine(text, data)
+	}
+	r.add(line, "", "broken YAML: "+text, "YAML")
+}
+
+// maxSearch is the largest file that is parsed again to find the line of an error.
+const maxSearch = 256 << 10
+
+// brokenLine returns the first line that makes the parser say text. The parser itself often names
+// the start of the list or mapping around it, or nothing.
+func brokenLine(text string, data []byte) int {
+	var ends []int
+	for i, b := range data {
+		if b == '\n' {
+			ends = append(ends, i+1)
+		}
+	}
+	i, _ := slices.BinarySearchFunc(ends, text, func(end int, text string) int {
+		dec := yaml.NewDecoder(bytes.NewReader(data[:end]))
+		var n yaml.Node
+		err := dec.Decode(&n)
+		for err == nil {
+			err = dec.Decode(&n)
+		}
+		if strings.HasSuffix(err.Error(), text) {
+			return 0
+		}
+		return -1
+	})
+	return i + 1
 }
 
 // plain refuses the parts of YAML that hide what a file says: anchors, aliases, merge keys, tags.
