@@ -112,19 +112,20 @@ func TestN52FreedPortRests(t *testing.T) {
 	s.Filtering = EndpointIndependent
 	for name, row := range map[string]struct {
 		closed bool
-		at     int64 // seconds after the release
+		at     int64 // milliseconds after the release
 		want   drop.Reason
 	}{
 		"closed by TCP":       {true, 0, drop.None},
 		"timed out":           {false, 0, drop.NATPortsExhausted},
-		"timed out, 119.9 s":  {false, 119, drop.NATPortsExhausted},
-		"timed out, 2 min on": {false, 122, drop.None},
+		"timed out, 119.9 s":  {false, 119_900, drop.NATPortsExhausted},
+		"timed out, 2 min on": {false, 121_100, drop.None},
 	} {
 		st, r := newTest(t, sourceOnly(s))
 		a := mapFlow(t, st, r, tcp(alice, 40000, server, 53), 0)
 		mapFlow(t, st, r, tcp(alice, 40001, server, 53), 0)
-		st.Release(a.Handle, server, 10*second+second/2, row.closed)
-		now := (10+row.at)*second + second/2
+		const freed = 10*second + 900*second/1000
+		st.Release(a.Handle, server, freed, row.closed)
+		now := freed + row.at*second/1000
 		st.Expire(now)
 		if _, reason := tryMap(t, st, r, tcp(bob, 50000, server, 53), now); reason != row.want {
 			t.Errorf("%s: got %v; want %v", name, reason, row.want)
@@ -170,6 +171,25 @@ func TestN52InsideEndpointGetsItsRestingPortBack(t *testing.T) {
 	st.Expire(622 * second)
 	if got := st.Stats(); got.Mappings != 0 || got.Resting != 0 {
 		t.Errorf("got %+v after the rest; want none", got)
+	}
+}
+
+func TestN52MappingThatRestsAnewHoldsNobodyUp(t *testing.T) {
+	s := masquerade()
+	s.Filtering = EndpointIndependent
+	st, r := newTest(t, sourceOnly(s))
+	a := mapFlow(t, st, r, udp(alice, 40000, server, 53), 0)
+	st.Release(a.Handle, server, 0, false)
+	shard := &st.shards[a.Handle.shard()]
+	for port := uint16(2000); shard.resting < 2; port++ {
+		b := mapFlow(t, st, r, udp(bob, port, server, 53), second)
+		st.Release(b.Handle, server, second, b.Handle.shard() != a.Handle.shard())
+	}
+	mapFlow(t, st, r, udp(alice, 40000, server, 53), 100*second)
+	st.Release(a.Handle, server, 100*second, false)
+	st.Expire(123 * second)
+	if got := st.Stats(); got.Mappings != 1 {
+		t.Errorf("got %+v; want only the mapping that rests since 100 s", got)
 	}
 }
 
