@@ -71,6 +71,15 @@ func SetUp(fd int, name string) error {
 	return nil
 }
 
+// MAC returns the device's Ethernet address.
+func MAC(fd int, name string) (mac [6]byte, err error) {
+	r, err := request(fd, name, unix.SIOCGIFHWADDR)
+	if err != nil {
+		return mac, err
+	}
+	return hardwareAddress(r), nil
+}
+
 // HardwareType returns the device's ARPHRD number: 1 for Ethernet, 0xfffe for
 // none.
 func HardwareType(fd int, name string) (uint16, error) {
