@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // MAC returns the Ethernet address of a device.
@@ -102,4 +104,20 @@ func snmp(text, group, name string) (uint64, error) {
 		}
 	}
 	return 0, fmt.Errorf("no count %s %s", group, name)
+}
+
+// SendFrame sends a frame as it is by a device.
+func (h *Host) SendFrame(device string, frame []byte) error {
+	return h.Do(func() error {
+		dev, err := net.InterfaceByName(device)
+		if err != nil {
+			return err
+		}
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: dev.Index})
+	})
 }
