@@ -184,6 +184,17 @@ type prefixSet struct {
 	has   [33]bool // by length
 }
 
+// newPrefixSet returns the set of those prefixes that are valid.
+func newPrefixSet(prefixes []netip.Prefix, owner string) *prefixSet {
+	s := &prefixSet{}
+	for _, p := range prefixes {
+		if p.IsValid() {
+			s.add(p, owner)
+		}
+	}
+	return s
+}
+
 func (s *prefixSet) add(p netip.Prefix, owner string) {
 	if s.owner == nil {
 		s.owner = map[netip.Prefix]string{}

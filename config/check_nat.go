@@ -8,23 +8,37 @@ import (
 
 // nat checks the rules of address translation.
 func (k *checker) nat() {
-	names := map[string]int{}
+	names, matchers := map[string]int{}, map[string]int{}
 	for i := range k.NAT.Source {
 		r := &k.NAT.Source[i]
+		k.hidden(matchers, fmt.Sprint(r.Out, r.From, r.NotFrom, r.To, r.NotTo, r.Protocol, r.Ports), r.Line, "nat", "source", i)
 		k.once(names, r.Name, r.Line, "a name", "nat", "source", i, "name")
 		k.portsOrZones(r.Out, "nat", "source", i, "out")
 		k.portsNeedProtocol(r.Protocol, r.Ports, "nat", "source", i)
 		k.source(i, r)
 	}
-	names = map[string]int{}
+	names, matchers = map[string]int{}, map[string]int{}
 	for i := range k.NAT.Destination {
 		r := &k.NAT.Destination[i]
+		k.hidden(matchers, fmt.Sprint(r.In, r.To, r.Protocol, r.Ports, r.From), r.Line, "nat", "destination", i)
 		k.once(names, r.Name, r.Line, "a name", "nat", "destination", i, "name")
 		k.portsOrZones(r.In, "nat", "destination", i, "in")
 		k.portsNeedProtocol(r.Protocol, r.Ports, "nat", "destination", i)
 		k.destination(i, r)
 	}
 	k.oneToOne()
+}
+
+// hidden reports a rule that never decides, as an earlier one matches the same.
+func (k *checker) hidden(seen map[string]int, matcher string, line int, path ...any) {
+	if k.broken["nat"] {
+		return // a matcher that could not be read looks absent
+	}
+	if before, again := seen[matcher]; again {
+		k.wrong("a rule that never decides", fmt.Sprintf("other packets than the rule on line %d matches", before), path...)
+		return
+	}
+	seen[matcher] = line
 }
 
 // source checks the translation of source rule i.

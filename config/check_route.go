@@ -12,9 +12,10 @@ func (k *checker) routes() {
 		to    netip.Prefix
 	}
 	seen := make(map[key]int, len(k.Routes))
-	tunnels := map[string]bool{}
+	pools := map[string]*prefixSet{}
 	for i := range k.Tunnels {
-		tunnels[k.Tunnels[i].Name] = true
+		t := &k.Tunnels[i]
+		pools[t.Name] = newPrefixSet(t.Pools, t.Name)
 	}
 	for i := range k.Routes {
 		rt := &k.Routes[i]
@@ -27,11 +28,37 @@ func (k *checker) routes() {
 		}
 		k.oneWay(i, rt)
 		k.port(rt.Port, "routes", i, "port")
-		if rt.Tunnel != "" && !tunnels[rt.Tunnel] && !k.broken["tunnels"] {
-			k.wrong("", "the name of a tunnel", "routes", i, "tunnel")
+		if !forwardable(rt.To) {
+			k.wrong("", "a destination outside 0.0.0.0/8, 127.0.0.0/8 and 224.0.0.0/3", "routes", i, "to")
 		}
+		k.throughTunnel(i, rt, pools)
 		k.hops(i, rt)
 	}
+}
+
+// throughTunnel checks the tunnel of route i, given the pools of each.
+func (k *checker) throughTunnel(i int, rt *Route, pools map[string]*prefixSet) {
+	if rt.Tunnel == "" || k.broken["tunnels"] {
+		return
+	}
+	mine, ok := pools[rt.Tunnel]
+	if !ok {
+		k.wrong("", "the name of a tunnel", "routes", i, "tunnel")
+		return
+	}
+	if _, _, inside := mine.covering(rt.To); !inside && rt.To.IsValid() {
+		k.wrong("", fmt.Sprintf("a destination inside the pools of tunnel %q", rt.Tunnel), "routes", i, "to")
+	}
+}
+
+// forwardable reports whether p may be routed (RFC 1812, 5.3.7); a prefix around more than what may
+// not be, as the default route, may. So may one that is not valid.
+func forwardable(p netip.Prefix) bool {
+	if !p.IsValid() {
+		return true
+	}
+	first := p.Addr().As4()[0]
+	return p.Bits() < 3 || first < 224 && (p.Bits() < 8 || first != 0 && first != 127)
 }
 
 // oneWay holds a route to one way to go.
@@ -107,14 +134,13 @@ func (k *checker) tunnels() {
 		if _, own := k.own[t.Local]; !own && t.Local.IsValid() && !k.broken["ports"] {
 			k.wrong("", "an address of a port", "tunnels", i, "local")
 		}
-		var mine prefixSet
 		for j, p := range t.Pools {
-			if p.IsValid() {
-				pools = append(pools, pool{p, i, j})
-				mine.add(p, t.Name)
+			pools = append(pools, pool{p, i, j})
+			if !forwardable(p) {
+				k.wrong("", "a pool outside 0.0.0.0/8, 127.0.0.0/8 and 224.0.0.0/3", "tunnels", i, "pools", j)
 			}
 		}
-		k.workers(i, t, &mine)
+		k.workers(i, t, newPrefixSet(t.Pools, t.Name))
 	}
 	overlapping(len(pools), func(i int) netip.Prefix { return pools[i].prefix }, func(first, later int) {
 		k.wrong("", fmt.Sprintf("a pool that does not overlap %s of tunnel %q",

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -173,10 +174,15 @@ func TestLoadReadsOnceAndNeverMoreThanItsBound(t *testing.T) {
 	if err := os.Symlink(loop, loop); err != nil {
 		t.Fatal(err)
 	}
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, want := range map[string]string{
 		big:                          big + ":1: got more than 16 MiB; want a file of at most 16 MiB",
 		dir:                          dir + ": got a directory; want a file",
 		loop:                         "read configuration: open " + loop + ": too many levels of symbolic links",
+		fifo:                         fifo + `:1: got an empty file; want a mapping with the key "ports"`,
 		filepath.Join(dir, "absent"): "read configuration: open " + filepath.Join(dir, "absent") + ": no such file or directory",
 	} {
 		if _, err := Load(name); err == nil || err.Error() != want {
@@ -233,6 +239,7 @@ func TestDefaultsOfTheShortestFile(t *testing.T) {
 
 func TestShortFormsMeanTheLongOnes(t *testing.T) {
 	const ports = "ports: [{name: wan, addresses: %s}]\n"
+	validate := compiled(t)
 	for name, row := range map[string]struct{ short, long string }{
 		"a single value for a list": {"192.0.2.1/24", "[192.0.2.1/24]"},
 		"a bare next hop": {
@@ -258,6 +265,11 @@ func TestShortFormsMeanTheLongOnes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			short := mustParse(t, fmt.Sprintf(ports, row.short))
 			long := mustParse(t, fmt.Sprintf(ports, row.long))
+			for _, form := range []string{row.short, row.long} {
+				if err := validate(fmt.Appendf(nil, ports, form)); err != nil {
+					t.Errorf("schema.json: %v", err)
+				}
+			}
 			if !reflect.DeepEqual(short, long) {
 				t.Errorf("got  %+v\nwant %+v", short, long)
 			}

@@ -39,7 +39,9 @@ func fresh(t *testing.T, name string, want []byte) {
 	}
 }
 
-const referenceHead = `# Every key of the gateway's configuration, in the example of an edge gateway: an outside port, an
+const referenceHead = `# yaml-language-server: $schema=schema.json
+#
+# Every key of the gateway's configuration, in the example of an edge gateway: an outside port, an
 # inside one with two VLANs, a Kubernetes cluster behind Calico's IP-in-IP, and address translation.
 # The comments come from the types: change them there and run "go test ./config -update".
 # A key is described where it first appears. All spellings of a value are in schema.json.

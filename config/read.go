@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"unicode/utf8"
 
 	"gopkg.in/yaml.v3"
@@ -28,7 +29,8 @@ const (
 // Load reads the file at path, once and whole, and checks it. The error is Errors when the file
 // could be read.
 func Load(path string) (*Config, error) {
-	f, err := os.Open(path)
+	// Not blocking: a FIFO without a writer reads as empty.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
