@@ -1,5 +1,10 @@
 package fib
 
+import (
+	"maps"
+	"slices"
+)
+
 // A Set is the main table and the named ones that policy routing needs, one for a
 // zone, say. It never changes; safe for concurrent use.
 type Set struct {
@@ -43,3 +48,6 @@ func (v View) Lookup(dst uint32) *Route {
 	}
 	return v.main.Lookup(dst)
 }
+
+// Names returns the names of the named tables, sorted.
+func (s *Set) Names() []string { return slices.Sorted(maps.Keys(s.named)) }

@@ -96,3 +96,21 @@ func (k Key) Steer() uint16 {
 	}
 	return Steer(k.Src(), k.Dst(), 0, 0)
 }
+
+// A Key6 is the Key of IPv6 flows: what dual stack will use. It has no padding.
+type Key6 struct {
+	Src, Dst         [2]uint64
+	SrcPort, DstPort uint16
+	Realm            uint16
+	Proto            uint8
+	_                uint8
+}
+
+// Hash6 is Hash for Key6.
+func (h Hasher) Hash6(k Key6) uint64 {
+	ports := uint64(k.SrcPort)<<48 | uint64(k.DstPort)<<32 | uint64(k.Realm)<<16 | uint64(k.Proto)
+	hi, lo := bits.Mul64(k.Src[0]^h.a, k.Src[1]^h.b)
+	hi, lo = bits.Mul64(hi^k.Dst[0]^h.b, lo^k.Dst[1]^h.a)
+	hi, lo = bits.Mul64(hi^lo^ports, h.c)
+	return hi ^ lo
+}

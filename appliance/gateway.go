@@ -1,0 +1,315 @@
+// Package appliance puts the gateway together. It is the only package that knows
+// every other: it reads the configuration, opens the ports, builds the plan that the
+// workers run by, and swaps plans when the file or the links change.
+//
+//	path.go      the order of steps and of decisions
+//	build.go     configuration to plan; tables.go routes and NAT
+//	decider.go   the questions that a plan answers
+//	gateway.go   start, run, stop; reload.go the swap
+//	ports.go     devices; kernel.go the Linux host
+//	replay.go    the same path over captures
+//	view.go      what the admin socket shows
+package appliance
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"openvra/appliance/admin"
+	"openvra/config"
+	"openvra/dataplane"
+	"openvra/dataplane/flow"
+	"openvra/dataplane/neigh"
+	"openvra/nat"
+)
+
+// Options are what Run needs.
+type Options struct {
+	// ConfigPath is read at the start and at each reload.
+	ConfigPath string
+	Log        *slog.Logger
+	// Ready is called once when forwarding has begun; Reloading and Reloaded around
+	// each reload. Each may be nil.
+	Ready, Reloading, Reloaded func()
+	// Reload asks for a reload with each message; Run of the command sends SIGHUPs.
+	Reload <-chan struct{}
+}
+
+// Gateway is a running gateway. It implements admin.Gateway.
+type Gateway struct {
+	opt   Options
+	log   *slog.Logger
+	start time.Time
+
+	// mu serializes the control side: reloads, link events, stop.
+	mu     sync.Mutex
+	state  *state
+	ports  openPorts
+	kernel *kernel
+
+	workers []*dataplane.Worker
+	decider atomic.Pointer[decider]
+	view    reloadView
+	wg      sync.WaitGroup
+}
+
+// clock returns monotonic nanoseconds since the gateway started, from 1 s on so that
+// no time is zero.
+func (g *Gateway) clock() int64 { return int64(time.Since(g.start)) + 1e9 }
+
+// Run runs the gateway until ctx ends, and leaves the host as it was.
+func Run(ctx context.Context, o Options) error {
+	c, err := config.Load(o.ConfigPath)
+	if err != nil {
+		return err
+	}
+	g := &Gateway{opt: o, log: o.Log, start: time.Now()}
+	if g.kernel, err = openKernel(g.log); err != nil {
+		return err
+	}
+	defer g.kernel.close()
+	n := workers(c)
+	secret := newSecret()
+	if g.state, err = newState(c, secret); err != nil {
+		return err
+	}
+	if g.ports, err = open(c, n, nil, g.kernel); err != nil {
+		return err
+	}
+	defer func() { closePorts(g.ports, nil) }()
+	d, err := g.state.build(c, g.ports.info, false)
+	if err == nil {
+		err = g.state.adopt(d, g.clock())
+	}
+	if err != nil {
+		return err
+	}
+	g.workers = newWorkers(n, c.Limits.Sessions, secret, g.log, nil)
+	for i, w := range g.workers {
+		g.equip(w, i, d)
+	}
+	g.decider.Store(d)
+	g.view.applied(c, g.opt.ConfigPath)
+	if err := g.attachHost(d); err != nil {
+		return err
+	}
+	return g.serve(ctx, c)
+}
+
+// serve runs workers and the control side until ctx ends.
+func (g *Gateway) serve(ctx context.Context, c *config.Config) error {
+	events, err := g.kernel.watch(ctx)
+	if err != nil {
+		return err
+	}
+	srv, err := admin.Listen(g, adminOptions(c, g.log))
+	if err != nil {
+		return err
+	}
+	// The workers stop last, when nothing waits for a turn of theirs any more.
+	wctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer g.wg.Wait()
+	defer stop()
+	failed := make(chan error, len(g.workers)+1)
+	g.wg.Go(func() {
+		if err := srv.Run(ctx); err != nil {
+			failed <- err
+		}
+	})
+	for _, w := range g.workers {
+		g.wg.Go(func() {
+			if err := w.Run(wctx, g.clock); err != nil {
+				failed <- err
+			}
+		})
+	}
+	g.announce()
+	g.log.Info("forwarding", "ports", len(g.ports), "workers", len(g.workers), "generation", g.decider.Load().plan.Generation)
+	call(g.opt.Ready)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			g.log.Info("stopping")
+			return nil
+		case err := <-failed:
+			return fmt.Errorf("worker: %w", err)
+		case <-g.opt.Reload:
+			g.Reload(ctx)
+		case <-events:
+			g.linksChanged()
+		case <-tick.C:
+			g.everySecond()
+		}
+	}
+}
+
+func call(f func()) {
+	if f != nil {
+		f()
+	}
+}
+
+func workers(c *config.Config) int {
+	if c.Workers != 0 {
+		return c.Workers
+	}
+	return min(runtime.NumCPU(), 64)
+}
+
+// secrets of one start: of the flow hash, the NAT ports and the ICMP limiters.
+type secrets struct {
+	flow [3]uint64
+	nat  [32]byte
+}
+
+func newSecret() (s secrets) {
+	var b [24]byte
+	rand.Read(b[:])
+	for i := range s.flow {
+		s.flow[i] = binary.LittleEndian.Uint64(b[8*i:])
+	}
+	rand.Read(s.nat[:])
+	return s
+}
+
+func newState(c *config.Config, s secrets) (*state, error) {
+	n, err := neigh.New(neigh.Config{Capacity: c.Limits.Neighbors})
+	if err != nil {
+		return nil, err
+	}
+	return &state{
+		hasher: flow.NewHasher(s.flow), neighbors: n,
+		nat: nat.New(nat.Config{Mappings: c.Limits.Sessions, Rest: c.Timeouts.PortRest, Seed: s.nat}),
+	}, nil
+}
+
+func newWorkers(n, sessions int, s secrets, log *slog.Logger, line []dataplane.Step) []*dataplane.Worker {
+	if line == nil {
+		line = Line
+	}
+	var rings *dataplane.Rings
+	if n > 1 {
+		rings = dataplane.NewRings(n)
+	}
+	list := make([]*dataplane.Worker, n)
+	for i := range list {
+		list[i] = dataplane.NewWorker(dataplane.WorkerOptions{
+			ID: i, Of: n, Sessions: max(sessions/n, 1), Line: line, Handed: Handed, Secret: s.flow, Log: log, Rings: rings,
+		})
+	}
+	return list
+}
+
+// equip gives worker i its queues and the plan. On the worker's thread, or before it
+// runs.
+func (g *Gateway) equip(w *dataplane.Worker, i int, d *decider) {
+	n := len(d.plan.Ports)
+	w.SetQueues(g.ports.queues(i, g.state.ports.number, n), g.ports.segments(g.state.ports.number, n))
+	w.SetPlan(d.plan)
+}
+
+// linksChanged looks at the devices after the kernel said that something changed.
+func (g *Gateway) linksChanged() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reattach()
+	g.ports.kernelAddresses(g.kernel, g.log)
+	old := g.decider.Load()
+	changed := false
+	for name := range g.ports {
+		p := &old.plan.Ports[g.state.ports.number[name]]
+		info := g.ports.info(name)
+		if p.Up != info.Up {
+			changed = true
+			g.log.Info("port changed", "port", name, "up", info.Up)
+		}
+		changed = changed || info.MTU != 0 && p.MTU != uint32(orDevice(g.configuredMTU(old.config, name), info.MTU)) ||
+			p.Kind == dataplane.PortEthernet && p.MAC != macOf(g.configuredMAC(old.config, name), info)
+	}
+	if !changed {
+		return
+	}
+	if _, err := g.swap(old.config, g.ports); err != nil {
+		g.log.Error("plan not rebuilt after a link change", "err", err)
+		return
+	}
+	g.announce()
+}
+
+func (g *Gateway) configuredMTU(c *config.Config, name string) int {
+	for i := range c.Ports {
+		if c.Ports[i].Name == name {
+			return c.Ports[i].MTU
+		}
+	}
+	return c.Host.MTU
+}
+
+func (g *Gateway) configuredMAC(c *config.Config, name string) config.MAC {
+	for i := range c.Ports {
+		if c.Ports[i].Name == name {
+			return c.Ports[i].MAC
+		}
+	}
+	return config.MAC{}
+}
+
+// reattach opens devices again that were deleted and are back.
+func (g *Gateway) reattach() {
+	for name, p := range g.ports {
+		gone := p.Info().Index == 0
+		if gone && !p.lost {
+			p.lost = true
+			g.log.Warn("device is gone", "port", name, "device", p.device.name)
+		}
+		if !p.lost {
+			continue
+		}
+		var err error
+		g.pause(func() { err = p.Reattach() })
+		if err == nil && p.Info().Index != 0 {
+			p.lost = false
+			g.log.Info("device is back", "port", name, "device", p.device.name)
+		}
+	}
+}
+
+// pause runs f while no worker is inside a driver.
+func (g *Gateway) pause(f func()) {
+	var parked sync.WaitGroup
+	resume := make(chan struct{})
+	parked.Add(len(g.workers))
+	for _, w := range g.workers {
+		go w.Do(func() { parked.Done(); <-resume })
+	}
+	parked.Wait()
+	f()
+	close(resume)
+}
+
+// everySecond does what the clock asks of the control side.
+func (g *Gateway) everySecond() {
+	g.state.nat.Expire(g.clock())
+	lost := false
+	for _, p := range g.ports {
+		lost = lost || p.lost
+	}
+	if lost {
+		g.linksChanged()
+	}
+}
+
+// announce makes the gateway's addresses known on its ports (RFC 5227 section 2.3).
+func (g *Gateway) announce() {
+	d := g.decider.Load()
+	g.workers[0].Do(func() { g.workers[0].Announce(d.announcements()) })
+}

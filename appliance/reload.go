@@ -1,0 +1,207 @@
+package appliance
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"openvra/appliance/admin"
+	"openvra/config"
+	"openvra/dataplane"
+	"openvra/dataplane/fib"
+	"openvra/dataplane/link"
+)
+
+// Check does what a reload does but for touching the host: it builds the plan that c
+// describes, on devices that are taken to be there.
+func Check(c *config.Config) error {
+	s, err := newState(c, secrets{})
+	if err != nil {
+		return err
+	}
+	_, err = s.build(c, assumed(c), false)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.File, err)
+	}
+	return nil
+}
+
+// assumed returns what can be said of devices without looking at them.
+func assumed(c *config.Config) func(string) link.Info {
+	return func(name string) link.Info {
+		info := link.Info{MTU: 1500, Up: true, MAC: [6]byte{2, 0, 0, 0, 0, 1}}
+		if name == hostPort {
+			return link.Info{MTU: c.Host.MTU, Up: true, L3: true}
+		}
+		for i := range c.Ports {
+			if p := &c.Ports[i]; p.Name == name {
+				info.L3 = p.Driver == config.TUN
+				info.MAC[5] = byte(i + 1)
+			}
+		}
+		return info
+	}
+}
+
+// reloadView is what the admin socket says of reloads. Safe for concurrent use.
+type reloadView struct {
+	mu     sync.Mutex
+	hash   string
+	yaml   []byte
+	last   admin.ReloadResult
+	counts admin.ReloadCount
+}
+
+// applied notes the configuration in force.
+func (v *reloadView) applied(c *config.Config, path string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.yaml, _ = c.Marshal()
+	if b, err := os.ReadFile(path); err == nil {
+		sum := sha256.Sum256(b)
+		v.hash = hex.EncodeToString(sum[:])
+	}
+}
+
+// Reload implements admin.Gateway: read once, check, build beside, swap, retire. A
+// file that is refused changes nothing.
+func (g *Gateway) Reload(context.Context) admin.ReloadResult {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	call(g.opt.Reloading)
+	defer call(g.opt.Reloaded)
+	begun := time.Now()
+	warnings, err := g.reload()
+	r := admin.ReloadResult{
+		OK: err == nil, Time: begun.UTC(), TookMillis: time.Since(begun).Milliseconds(),
+		Generation: uint64(g.decider.Load().plan.Generation), Warnings: warnings,
+	}
+	g.view.mu.Lock()
+	defer g.view.mu.Unlock()
+	if err != nil {
+		r.Errors = errorLines(err)
+		g.view.counts.Refused++
+		for _, line := range r.Errors {
+			g.log.Error("reload refused", "err", line)
+		}
+	} else {
+		g.view.counts.Applied++
+		g.log.Info("reloaded", "generation", r.Generation, "took", time.Since(begun), "warnings", len(warnings))
+	}
+	g.view.last = r
+	return r
+}
+
+func errorLines(err error) (list []string) {
+	var es config.Errors
+	if errors.As(err, &es) {
+		for _, e := range es {
+			list = append(list, e.Error())
+		}
+		return list
+	}
+	return []string{err.Error()}
+}
+
+// reload does the work of Reload. The caller holds mu.
+func (g *Gateway) reload() (warnings []string, err error) {
+	c, err := config.Load(g.opt.ConfigPath)
+	if err != nil {
+		return nil, err
+	}
+	old := g.decider.Load()
+	warnings = c.NeedsRestart(old.config)
+	ports, err := open(c, len(g.workers), g.ports, g.kernel)
+	if err != nil {
+		return nil, err
+	}
+	d, err := g.swap(c, ports)
+	if err != nil {
+		closePorts(ports, g.ports)
+		return nil, err
+	}
+	if err := g.attachHost(d); err != nil {
+		warnings = append(warnings, err.Error())
+	}
+	g.view.applied(c, g.opt.ConfigPath)
+	if !slices.Equal(old.announcements(), d.announcements()) {
+		g.announce()
+	}
+	return warnings, nil
+}
+
+// swap builds the plan of c on ports and gives both to the workers. Ports that are not
+// used any more are closed after the last worker has let go of them.
+func (g *Gateway) swap(c *config.Config, ports openPorts) (*decider, error) {
+	d, err := g.state.build(c, ports.info, false)
+	if err == nil {
+		err = g.state.adopt(d, g.clock())
+	}
+	if err != nil {
+		return nil, err
+	}
+	was := g.ports
+	g.ports = ports
+	for i, w := range g.workers {
+		w.Do(func() { g.equip(w, i, d) })
+	}
+	closePorts(was, ports)
+	g.decider.Store(d)
+	return d, nil
+}
+
+// attachHost tells the kernel of the host port's addresses.
+func (g *Gateway) attachHost(d *decider) error {
+	p, ok := g.ports[hostPort]
+	if !ok {
+		return nil
+	}
+	var list []netip.Addr
+	for i := range d.plan.Ports {
+		if port := &d.plan.Ports[i]; port.Kind == dataplane.PortEthernet || port.Kind == dataplane.PortPoint {
+			for _, a := range port.Addresses {
+				list = append(list, a.Addr())
+			}
+		}
+	}
+	return g.kernel.attachHost(p.Info().Index, list)
+}
+
+// announcements are the addresses to make known, by port, as often as the port's
+// configuration says.
+func (t *decider) announcements() []dataplane.Announcement {
+	times := map[string]int{}
+	for i := range t.config.Ports {
+		p := &t.config.Ports[i]
+		times[p.Name] = p.Announce
+		for j := range p.VLANs {
+			times[p.VLANs[j].Name] = p.Announce
+		}
+	}
+	var list []dataplane.Announcement
+	for a, port := range t.owned {
+		if port != dataplane.NoPort && t.plan.Ports[port].Kind == dataplane.PortEthernet {
+			list = append(list, dataplane.Announcement{Port: port, Address: a, Times: times[t.plan.Ports[port].Name]})
+		}
+	}
+	slices.SortFunc(list, func(a, b dataplane.Announcement) int {
+		return int(int64(a.Port)<<32|int64(a.Address)) - int(int64(b.Port)<<32|int64(b.Address))
+	})
+	return list
+}
+
+// routeCount counts the routes of all tables.
+func routeCount(s *fib.Set) (n int) {
+	n = s.Main().Len()
+	for _, name := range s.Names() {
+		n += s.Table(name).Len()
+	}
+	return n
+}

@@ -1,0 +1,291 @@
+// Hot path: see the package comment of dataplane.
+
+package session
+
+import (
+	"math/bits"
+	"unsafe"
+)
+
+const (
+	slots     = 7      // entries in a bucket
+	maxProbes = 64     // buckets an entry may be away from its own
+	wheelSize = 4096   // slots of the timer wheel
+	wheelTick = 4      // log2 of ticks in a slot: about 1.07 s
+	linked    = 1 << 7 // set in wheelOf while the session is on the wheel
+)
+
+type bucket struct {
+	entry [slots]uint64
+	// overflow counts entries that belong here or passed by and sit further on.
+	overflow uint64
+}
+
+// Table is one worker's sessions. Not safe for concurrent use, but for Used.
+type Table[K comparable] struct {
+	hash     func(K) uint64
+	timeouts *[States]uint32
+	mask     uint64
+	buckets  []bucket
+	slab     []Session[K]
+	due      []uint16 // wheel slot of each session
+	free     ID       // head of the free list, linked by next
+	fresh    ID       // IDs from here on were never used
+	used     int
+	halfOpen int
+	// wheel[0] holds sessions by the second in which to look at them, wheel[1]
+	// half-open ones, so that these can be found oldest first.
+	wheel  [2][wheelSize]ID
+	cursor uint32 // wheel slot up to which time has been worked off
+	at     ID     // where Expire left a slot unfinished
+}
+
+// New returns a table for at most limit sessions (1 to 2^28). It reserves about
+// 130 bytes a session and 8 bytes for each of about 3.5 index entries, which the
+// kernel backs as they are first touched.
+func New[K comparable](limit int, hash func(K) uint64) *Table[K] {
+	n := uint64(1) << bits.Len64(uint64(limit*2*3/2/slots))
+	return &Table[K]{
+		hash:     hash,
+		timeouts: &[States]uint32{},
+		mask:     n - 1,
+		buckets:  alignedBuckets(int(n)),
+		slab:     make([]Session[K], limit+1),
+		due:      make([]uint16, limit+1),
+		fresh:    1,
+	}
+}
+
+// alignedBuckets starts buckets on cache lines. Large allocations of Go are page
+// aligned, small ones fit their size class; this is here for the record and for
+// TestBucketsAligned.
+func alignedBuckets(n int) []bucket {
+	b := make([]bucket, n)
+	if uintptr(unsafe.Pointer(&b[0]))%64 == 0 {
+		return b
+	}
+	return make([]bucket, n+1)[1:]
+}
+
+// SetTimeouts sets how long, in ticks, a session of each state may be idle. It
+// holds for sessions that are there when they are next looked at.
+func (t *Table[K]) SetTimeouts(ts *[States]uint32) { t.timeouts = ts }
+
+// Used returns the number of sessions, HalfOpen how many of them are half open.
+func (t *Table[K]) Used() int     { return t.used }
+func (t *Table[K]) HalfOpen() int { return t.halfOpen }
+
+// Limit returns the most sessions the table takes.
+func (t *Table[K]) Limit() int { return len(t.slab) - 1 }
+
+// At returns the session. Borrowed until it is removed.
+func (t *Table[K]) At(id ID) *Session[K] { return &t.slab[id] }
+
+// Hash returns the key's hash as Find wants it.
+func (t *Table[K]) Hash(k K) uint64 { return t.hash(k) }
+
+// Touch loads the bucket of a hash, so that a later Find need not wait for memory.
+// The result means nothing; using it keeps the load.
+func (t *Table[K]) Touch(hash uint64) uint64 { return t.buckets[hash&t.mask].overflow }
+
+// Candidate returns the first entry that may be for hash, as ID and direction, and
+// 0 if there is none. Its session is yet to be compared.
+func (t *Table[K]) Candidate(hash uint64) uint32 {
+	b := &t.buckets[hash&t.mask]
+	tag := uint32(hash >> 32)
+	for i := range b.entry {
+		if uint32(b.entry[i]>>32) == tag && uint32(b.entry[i]) != 0 {
+			return uint32(b.entry[i])
+		}
+	}
+	return 0
+}
+
+// TouchSession loads both lines of a candidate's session.
+func (t *Table[K]) TouchSession(candidate uint32) uint64 {
+	s := &t.slab[candidate>>1]
+	return uint64(s.Gen) + s.Bytes[0]
+}
+
+// Find returns the session that k belongs to and k's direction, or 0. The
+// candidate is that of the same hash, or 0.
+func (t *Table[K]) Find(hash uint64, k K, candidate uint32) (ID, Dir) {
+	if candidate != 0 && t.slab[candidate>>1].Key[candidate&1] == k {
+		return ID(candidate >> 1), Dir(candidate & 1)
+	}
+	tag := uint32(hash >> 32)
+	for i, probes := hash&t.mask, 0; probes <= maxProbes; i, probes = (i+1)&t.mask, probes+1 {
+		b := &t.buckets[i]
+		for _, e := range b.entry {
+			if uint32(e>>32) == tag && uint32(e) != 0 && t.slab[uint32(e)>>1].Key[e&1] == k {
+				return ID(uint32(e) >> 1), Dir(e & 1)
+			}
+		}
+		if b.overflow == 0 {
+			break
+		}
+	}
+	return 0, 0
+}
+
+// Insert adds a session for the two keys, which must not be there, and returns it
+// with everything but Key, State and LastSeen zero. If the table is full, the
+// half-open session that is nearest its end is removed first, and onRemove called
+// with it. It returns 0 if there is no room.
+//
+// If both keys are the same (a host that speaks to itself through a hairpin),
+// there is one entry, for the original direction.
+func (t *Table[K]) Insert(orig, reply K, state State, now uint32, onRemove func(ID)) ID {
+	id := t.take(now, onRemove)
+	if id == 0 {
+		return 0
+	}
+	s := &t.slab[id]
+	*s = Session[K]{Key: [2]K{orig, reply}, State: state, LastSeen: now, Created: now}
+	if !t.link(t.hash(orig), uint32(id)<<1) {
+		t.giveBack(id)
+		return 0
+	}
+	if orig != reply && !t.link(t.hash(reply), uint32(id)<<1|1) {
+		t.unlink(t.hash(orig), uint32(id)<<1)
+		t.giveBack(id)
+		return 0
+	}
+	t.used++
+	if state.HalfOpen() {
+		t.halfOpen++
+	}
+	t.schedule(id, now)
+	return id
+}
+
+func (t *Table[K]) take(now uint32, onRemove func(ID)) ID {
+	if t.free == 0 && int(t.fresh) == len(t.slab) {
+		old := t.oldestHalfOpen()
+		if old == 0 {
+			return 0
+		}
+		onRemove(old)
+		t.Remove(old)
+	}
+	if id := t.free; id != 0 {
+		t.free = t.slab[id].next
+		return id
+	}
+	t.fresh++
+	return t.fresh - 1
+}
+
+func (t *Table[K]) giveBack(id ID) {
+	t.slab[id] = Session[K]{next: t.free}
+	t.free = id
+}
+
+// oldestHalfOpen looks through at most the whole half-open wheel, whose timers are
+// short: it starts at the present, where the oldest are.
+func (t *Table[K]) oldestHalfOpen() ID {
+	if t.halfOpen == 0 {
+		return 0
+	}
+	for i := range uint32(wheelSize) {
+		if id := t.wheel[1][(t.cursor+i)%wheelSize]; id != 0 {
+			return id
+		}
+	}
+	return 0
+}
+
+func (t *Table[K]) link(hash uint64, ref uint32) bool {
+	e := hash>>32<<32 | uint64(ref)
+	home := hash & t.mask
+	for probes := uint64(0); probes <= maxProbes; probes++ {
+		b := &t.buckets[(home+probes)&t.mask]
+		for j := range b.entry {
+			if b.entry[j] == 0 {
+				b.entry[j] = e
+				for p := range probes {
+					t.buckets[(home+p)&t.mask].overflow++
+				}
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (t *Table[K]) unlink(hash uint64, ref uint32) {
+	e := hash>>32<<32 | uint64(ref)
+	home := hash & t.mask
+	for probes := uint64(0); probes <= maxProbes; probes++ {
+		b := &t.buckets[(home+probes)&t.mask]
+		for j := range b.entry {
+			if b.entry[j] == e {
+				b.entry[j] = 0
+				for p := range probes {
+					t.buckets[(home+p)&t.mask].overflow--
+				}
+				return
+			}
+		}
+	}
+}
+
+// Remove forgets a session. Removing one that is gone does nothing.
+func (t *Table[K]) Remove(id ID) {
+	s := &t.slab[id]
+	if id == 0 || s.State == Free {
+		return
+	}
+	t.unschedule(id)
+	if s.State.HalfOpen() {
+		t.halfOpen--
+	}
+	t.unlink(t.hash(s.Key[0]), uint32(id)<<1)
+	if s.Key[0] != s.Key[1] {
+		t.unlink(t.hash(s.Key[1]), uint32(id)<<1|1)
+	}
+	t.used--
+	t.giveBack(id)
+}
+
+// SetState changes a session's state and with it its timeout.
+func (t *Table[K]) SetState(id ID, st State, now uint32) {
+	s := &t.slab[id]
+	if s.State == st {
+		return
+	}
+	t.unschedule(id)
+	t.halfOpen += b2i(st.HalfOpen()) - b2i(s.State.HalfOpen())
+	s.State = st
+	t.schedule(id, now)
+}
+
+// Scan calls f with the sessions in n slots of the table from a slot on, and returns
+// the slot to go on with, 0 at the end. The first slot is 1.
+func (t *Table[K]) Scan(from ID, n int, f func(ID, *Session[K])) ID {
+	end := min(t.fresh, from+ID(n))
+	for id := from; id < end; id++ {
+		if t.slab[id].State != Free {
+			f(id, &t.slab[id])
+		}
+	}
+	if end == t.fresh {
+		return 0
+	}
+	return end
+}
+
+// Bytes returns the memory, in bytes, that a session takes when the table is full,
+// indexes and timers included.
+func (t *Table[K]) Bytes() float64 {
+	var s Session[K]
+	return float64(unsafe.Sizeof(s)) + 2 +
+		float64(len(t.buckets))*float64(unsafe.Sizeof(bucket{}))/float64(t.Limit())
+}
+
+func b2i(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
