@@ -14,7 +14,7 @@ import (
 
 // Bounds of both listeners.
 const (
-	maxConnections = 64
+	maxConnections = 16
 	maxHeader      = 16 << 10 // bytes of one request's header
 	maxBody        = 4 << 10  // bytes of one request's body; no call reads it
 	readTimeout    = 5 * time.Second

@@ -89,6 +89,40 @@ func TestEmptyListsAreLists(t *testing.T) {
 	}
 }
 
+func TestGoneClientGivesTheTurnBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	g := admintest.Edge()
+	for len(g.SessionItems) < 10000 { // far more than a socket holds
+		g.SessionItems = append(g.SessionItems, g.SessionItems...)
+	}
+	c := serve(t, g, admin.Options{Socket: path})
+	slow, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(slow, "GET /v1/sessions?limit=65536 HTTP/1.1\r\nHost: vra\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := slow.Read(make([]byte, 1)); err != nil { // it has the turn
+		t.Fatal(err)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := c.Routes(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beside it: got %v; want %v", err, context.DeadlineExceeded)
+	}
+	if _, err := c.Status(t.Context()); err != nil {
+		t.Errorf("status needs no turn, but: %v", err)
+	}
+	slow.Close()
+	if _, err := c.Routes(t.Context()); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+	if v, err := c.Sessions(t.Context(), url.Values{"limit": {"65536"}}); err != nil || len(v.Sessions) != len(g.SessionItems) {
+		t.Errorf("all sessions: got %d, %v; want %d", len(v.Sessions), err, len(g.SessionItems))
+	}
+}
+
 func TestRefusedReloadIsAResult(t *testing.T) {
 	g := admintest.Edge()
 	refused := admin.ReloadResult{Generation: 3, Errors: []string{"vra.yaml:1: ports: got nothing; want a list"}}
