@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 
+	"openvra/appliance"
 	"openvra/config"
 )
 
@@ -45,7 +46,7 @@ func checkCommand() command {
 func loadChecked(s *streams, path string) (*config.Config, error) {
 	c, err := config.Load(path)
 	if err == nil {
-		err = Check(c)
+		err = appliance.Check(c)
 	}
 	if err != nil {
 		fmt.Fprintln(s.err, err)

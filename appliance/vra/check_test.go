@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,6 +80,30 @@ func TestRunOfABadFileStartsNothing(t *testing.T) {
 	status, _, err := vra("run", "-c", write(t, "ports: 3\n"))
 	if status != exitFailed || !strings.Contains(err, "vra.yaml:1: ports: got") {
 		t.Errorf("got status %d, %q", status, err)
+	}
+}
+
+func TestHangupsAreReloadsAndCoalesce(t *testing.T) {
+	reload, stop := reloadSignals()
+	defer stop()
+	for range 100 {
+		if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-reload
+	n := 1
+	for {
+		select {
+		case <-reload:
+			n++
+			continue
+		case <-time.After(200 * time.Millisecond):
+		}
+		break
+	}
+	if n > 4 { // taken, waiting, in hand, on its way
+		t.Errorf("got %d reloads of 100 signals that nobody waited for; want at most 4", n)
 	}
 }
 

@@ -1,20 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
-	"log/slog"
 
 	"openvra/config"
 )
 
-var errNotBuilt = errors.New("the path is not built in")
-
-type Options struct {
-	ConfigPath                 string
-	Log                        *slog.Logger
-	Ready, Reloading, Reloaded func()
-}
 type ReplayInput struct{ Port, Path string }
 type ReplayOptions struct {
 	Config *config.Config
@@ -34,6 +25,4 @@ type ReplayResult struct {
 	Ports []ReplayPort `json:"ports"`
 }
 
-func Run(ctx context.Context, o Options) error      { return errNotBuilt }
-func Check(c *config.Config) error                  { return nil }
-func Replay(o ReplayOptions) (*ReplayResult, error) { return nil, errNotBuilt }
+func Replay(o ReplayOptions) (*ReplayResult, error) { return nil, errors.New("replay is not built in") }

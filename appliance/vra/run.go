@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"syscall"
 
+	"openvra/appliance"
 	"openvra/config"
 )
 
@@ -28,6 +29,8 @@ func runCommand() command {
 }
 
 func runGateway(ctx context.Context, s *streams, path string) error {
+	reload, stopReload := reloadSignals()
+	defer stopReload()
 	c, err := loadChecked(s, path)
 	if err != nil {
 		return err
@@ -40,13 +43,33 @@ func runGateway(ctx context.Context, s *streams, path string) error {
 	systemd := notifier{log}
 	go systemd.watchdog(ctx)
 	context.AfterFunc(ctx, systemd.stopping)
-	return Run(ctx, Options{
+	return appliance.Run(ctx, appliance.Options{
 		ConfigPath: path,
 		Log:        log,
 		Ready:      systemd.ready,
 		Reloading:  systemd.reloading,
 		Reloaded:   systemd.ready,
+		Reload:     reload,
 	})
+}
+
+// reloadSignals makes a message of each SIGHUP, until stop. While one waits, those
+// that follow are the same one.
+func reloadSignals() (reload <-chan struct{}, stop func()) {
+	signals, messages := make(chan os.Signal, 1), make(chan struct{}, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	go func() {
+		for range signals {
+			select {
+			case messages <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	return messages, func() {
+		signal.Stop(signals)
+		close(signals)
+	}
 }
 
 // newLogger returns a logger of the configured level and format.

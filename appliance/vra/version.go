@@ -5,10 +5,9 @@ import (
 	"flag"
 	"fmt"
 	"runtime"
-)
 
-// version is the release that this tree becomes.
-const version = "0.1.0"
+	"openvra/appliance"
+)
 
 func versionCommand() command {
 	return command{
@@ -17,7 +16,7 @@ func versionCommand() command {
 		examples: []string{"vra version"},
 		setup: func(*flag.FlagSet) func(context.Context, *streams, []string) error {
 			return func(_ context.Context, s *streams, _ []string) error {
-				_, err := fmt.Fprintf(s.out, "vra %s %s %s/%s\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+				_, err := fmt.Fprintf(s.out, "vra %s %s %s/%s\n", appliance.Version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 				return err
 			}
 		},

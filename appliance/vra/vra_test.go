@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gopkg.in/yaml.v3"
 
+	"openvra/appliance"
 	"openvra/appliance/admin"
 	"openvra/appliance/admin/admintest"
 )
@@ -252,7 +253,7 @@ func TestNoGateway(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	if status, out, _ := vra("version"); status != exitOK || !strings.HasPrefix(out, "vra "+version+" go1.") {
+	if status, out, _ := vra("version"); status != exitOK || !strings.HasPrefix(out, "vra "+appliance.Version+" go1.") {
 		t.Errorf("got status %d, %q", status, out)
 	}
 }
