@@ -54,6 +54,7 @@ func Compile(s Section) (*Rules, error) {
 		return nil, errors.Join(c.errs...)
 	}
 	r.reserved = c.held.build()
+	r.announced = mergeSpans(r.announced)
 	r.destinations.build(func(r *Rule) selector { return c.selectors[r] })
 	r.sources.build(func(r *Rule) selector { return c.selectors[r] })
 	r.hairpin = &Rule{
@@ -137,6 +138,7 @@ func (c *compiler) oneToOne(o *OneToOne) {
 		match: match{links: o.Links, from: inside, notTo: remote},
 		base:  outside[0].first, hostBits: hostBits,
 	}, selector{from: in})
+	c.rules.announced = append(c.rules.announced, outside...)
 	for class := range uint8(classes) {
 		c.held.add(o.Outside, class, allPorts)
 	}
@@ -220,6 +222,7 @@ func (c *compiler) pool(r *Rule, s *Source) {
 		r.pool = append(r.pool, span{addr4(a.First), addr4(a.Last)})
 	}
 	r.pool = mergeSpans(r.pool)
+	c.rules.announced = append(c.rules.announced, r.pool...)
 	var size uint64
 	for _, p := range r.pool {
 		size += uint64(p.last-p.first) + 1

@@ -10,6 +10,16 @@ import (
 	"openvra/dataplane/flow"
 )
 
+// outsideOf returns the mapping of f to an outside endpoint.
+func outsideOf(f Flow, addr uint32, port uint16) *entry {
+	e := entryFor(f)
+	e.outside = addr
+	if classOf(f.Proto) != classOther {
+		e.outPort = port
+	}
+	return &e
+}
+
 // A model is State in the plainest way: a list of mappings, searched from its
 // start. It checks each answer of the State and takes it over.
 type model struct {
@@ -42,10 +52,9 @@ func (m *modelMapping) sameOutside(f Flow, tr Translation) bool {
 // mapped checks what Map answered for f.
 func (m *model) mapped(rule *Rule, f Flow, egress uint32, tr Translation, reason drop.Reason) {
 	m.t.Helper()
-	class := classOf(f.Proto)
 	var known *modelMapping
 	for _, x := range m.mappings {
-		if x.sameInside(f) && rule.allows(class, x.tr.Addr, egress, f.SrcPort, x.tr.Port) {
+		if x.sameInside(f) && rule.allows(outsideOf(f, x.tr.Addr, x.tr.Port), egress) {
 			known = x
 		}
 	}
@@ -63,7 +72,7 @@ func (m *model) mapped(rule *Rule, f Flow, egress uint32, tr Translation, reason
 				m.t.Fatalf("%+v: got %+v, which %+v has", f, tr, x.f)
 			}
 		}
-		if !rule.allows(class, tr.Addr, egress, f.SrcPort, tr.Port) {
+		if !rule.allows(outsideOf(f, tr.Addr, tr.Port), egress) {
 			m.t.Fatalf("%+v: got %+v, which rule %q does not allow", f, tr, rule.Name)
 		}
 		known = &modelMapping{f: f, tr: tr, remotes: map[uint32]int{}, tracked: rule.filtering == AddressDependent}
@@ -108,7 +117,7 @@ func (m *model) refused(rule *Rule, f Flow, egress uint32, reason drop.Reason) {
 	}
 	within := rule.portRange(class, f.SrcPort)
 	for p := int(within.First); p <= int(within.Last); p++ {
-		if !taken[uint16(p)] && rule.allows(class, egress, egress, f.SrcPort, uint16(p)) {
+		if !taken[uint16(p)] && rule.allows(outsideOf(f, egress, uint16(p)), egress) {
 			m.t.Fatalf("%+v: refused although port %d is free", f, p)
 		}
 	}

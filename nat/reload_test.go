@@ -42,6 +42,12 @@ func TestKeep(t *testing.T) {
 		tr := mapFlow(t, st, r, f, 0)
 		r2 := compileFor(t, st, row.s)
 		rule := r2.Source(f, outsidePort)
+		if got := st.MayKeep(tr.Handle, rule, f, wan); got != row.want {
+			t.Errorf("%s: got may be kept %v; want %v", name, got, row.want)
+		}
+		if m, ok := st.Lookup(tr.Handle); !ok || m.Rule != "pool" {
+			t.Errorf("%s: got %+v after a preview; want the mapping under its old rule", name, m)
+		}
 		if got := st.Keep(tr.Handle, rule, f, wan); got != row.want {
 			t.Errorf("%s: got kept %v; want %v", name, got, row.want)
 		}
@@ -155,6 +161,52 @@ func TestManyReloadsWithNewNamesDoNotGrow(t *testing.T) {
 	for m := range st.Mappings() {
 		if m.Handle != tr.Handle || m.Rule != "masq" || m.Sessions != 1 {
 			t.Errorf("got %+v; want the mapping under its old rule", m)
+		}
+	}
+}
+
+func TestFindChangesNothing(t *testing.T) {
+	st, r := newTest(t, sourceOnly(masquerade()))
+	f := udp(alice, 40000, server, 53)
+	rule := r.Source(f, outsidePort)
+	if tr, ok := st.Find(rule, f, wan); ok {
+		t.Errorf("got %+v before the first mapping", tr)
+	}
+	want := mapFlow(t, st, r, f, 0)
+	if tr, ok := st.Find(rule, udp(alice, 40000, server2, 1), wan); !ok || tr != want {
+		t.Errorf("got %+v, %v; want %+v", tr, ok, want)
+	}
+	st.Release(want.Handle, server, 0, true)
+	if n := st.Stats().Mappings; n != 0 {
+		t.Errorf("got %d mappings; want none: to find is not to hold", n)
+	}
+	if m, ok := st.Lookup(want.Handle); ok {
+		t.Errorf("got %+v of a mapping that ended", m)
+	}
+}
+
+func TestOutsideEndpointIsComparedWhole(t *testing.T) {
+	s := masquerade()
+	s.Filtering = EndpointIndependent
+	st, r := newTest(t, sourceOnly(s))
+	tr := mapFlow(t, st, r, udp(alice, 40000, server, 53), 0)
+	if _, _, ok := st.admit(tr.Handle, flow.Make(wan, 0, 40001, 0, flow.UDP, 1), server); ok {
+		t.Error("a mapping whose hash collides is taken for another")
+	}
+}
+
+func TestAnnounces(t *testing.T) {
+	_, r := newTest(t, Section{
+		Sources:      []Source{pool("198.51.100.8", "198.51.100.9"), masquerade()},
+		OneToOne:     []OneToOne{{Name: "o", Outside: pfx("198.51.100.16/30")[0], Inside: pfx("10.0.0.0/30")[0]}},
+		Destinations: []Destination{{Name: "d", To: pfx("198.51.100.1/32"), New: pfx("10.0.0.9/32")[0]}},
+	})
+	for a, want := range map[string]bool{
+		"198.51.100.8": true, "198.51.100.9": true, "198.51.100.10": false, "198.51.100.1": false,
+		"198.51.100.16": true, "198.51.100.19": true, "198.51.100.20": false,
+	} {
+		if got := r.Announces(ip(a)); got != want {
+			t.Errorf("%s: got %v; want %v", a, got, want)
 		}
 	}
 }

@@ -6,6 +6,7 @@ package nat
 type Rules struct {
 	destinations, sources ruleList
 	reserved              tupleSet
+	announced             spans // of pools and one-to-one rules
 	hairpin               *Rule
 	rules                 []*Rule
 }
@@ -39,8 +40,16 @@ type Rule struct {
 // Log says whether the rule asks for log lines.
 func (r *Rule) Log() bool { return r.log }
 
-// Static says whether the translation is arithmetic, without a mapping.
-func (r *Rule) Static() bool { return r.Kind == oneToOne || r.Kind == destination }
+// isDynamic says whether the rule makes mappings.
+func (r *Rule) isDynamic() bool { return r.Kind == Masquerade || r.Kind == Pool }
+
+// static returns f's source by a rule that makes no mappings.
+func (r *Rule) static(f Flow) Translation {
+	if r.Kind == oneToOne {
+		return Translation{Addr: r.base | f.Src&r.hostBits, Port: f.SrcPort}
+	}
+	return Translation{Addr: f.Src, Port: f.SrcPort}
+}
 
 // A Target is for whom a packet really is.
 type Target struct {
@@ -140,14 +149,15 @@ func (r *Rule) portRange(class uint8, inside uint16) PortRange {
 	return within
 }
 
-// allows says whether the rule could give the outside tuple to the inside port.
-func (r *Rule) allows(class uint8, outside, egress uint32, inPort, outPort uint16) bool {
-	if !r.admits(outside, egress) {
+// allows says whether the rule could give the entry's outside to its inside.
+func (r *Rule) allows(e *entry, egress uint32) bool {
+	if !r.admits(e.outside, egress) {
 		return false
 	}
-	held := r.reserved.of(outside, class)
+	class := classOf(e.proto)
+	held := r.reserved.of(e.outside, class)
 	if class == classOther {
 		return len(held) == 0
 	}
-	return r.portRange(class, inPort).has(outPort) && !held.has(outPort)
+	return r.portRange(class, e.inPort).has(e.outPort) && !held.has(e.outPort)
 }

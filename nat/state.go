@@ -106,24 +106,17 @@ type Translation struct {
 // address of the logical port of the way out, 0 if it has none. A reason other than
 // drop.None means that there is none to give: nothing is held then.
 func (s *State) Map(rule *Rule, f Flow, egress uint32, now int64) (Translation, drop.Reason) {
-	switch rule.Kind {
-	case oneToOne:
-		return Translation{Addr: rule.base | f.Src&rule.hostBits, Port: f.SrcPort}, drop.None
-	case Masquerade, Pool:
-	default:
-		return Translation{Addr: f.Src, Port: f.SrcPort}, drop.None
+	if !rule.isDynamic() {
+		return rule.static(f), drop.None
 	}
 	e := entryFor(f)
-	class := classOf(f.Proto)
 	key := e.key()
 	hash := s.hasher.Hash(key)
-	n := int(hash >> 32 % shards)
+	n := shardOf(hash)
 	sh := &s.shards[n]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	at := sh.find(hash, key, func(e *entry) bool {
-		return rule.allows(class, e.outside, egress, e.inPort, e.outPort)
-	})
+	at := sh.find(hash, key, func(e *entry) bool { return rule.allows(e, egress) })
 	if at == 0 {
 		s.reap(n, now, 2)
 		var reason drop.Reason
@@ -138,11 +131,17 @@ func (s *State) Map(rule *Rule, f Flow, egress uint32, now int64) (Translation, 
 		s.adopt(n, at, rule)
 	}
 	s.retain(n, at, f.Dst)
-	t := Translation{Addr: sh.entries[at].outside, Handle: handle(n, at)}
-	if class != classOther {
-		t.Port = sh.entries[at].outPort
+	return s.translation(n, at), drop.None
+}
+
+// translation describes an entry. Preconditions: the shard's lock is held.
+func (s *State) translation(shard int, at uint32) Translation {
+	e := &s.shards[shard].entries[at]
+	t := Translation{Addr: e.outside, Handle: handle(shard, at)}
+	if classOf(e.proto) != classOther {
+		t.Port = e.outPort
 	}
-	return t, drop.None
+	return t
 }
 
 // entryFor returns what is known of f's mapping beforehand.
@@ -188,7 +187,7 @@ func (s *State) Release(h Handle, remote uint32, now int64, closed bool) {
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := &sh.entries[at]
-	if e.count == 0 || e.flags&resting != 0 {
+	if !e.isLive() {
 		sh.stats.Stray++
 		return
 	}
@@ -242,7 +241,7 @@ func (s *State) admit(h Handle, outside flow.Key, remote uint32) (Translation, d
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	e := &sh.entries[h.entry()]
-	if e.count == 0 || e.flags&resting != 0 || e.outsideKey() != outside {
+	if !e.isLive() || e.outsideKey() != outside {
 		return Translation{}, drop.None, false
 	}
 	switch s.slot(e.rule).filter() {
@@ -259,29 +258,6 @@ func (s *State) admit(h Handle, outside flow.Key, remote uint32) (Translation, d
 		t.Port = e.inPort
 	}
 	return t, drop.None, true
-}
-
-// Keep says whether a live mapping, held by the session of f, may stay under
-// the rule of a newer generation: whether the rule could have made it. If so, the
-// mapping is the rule's from now on; if not, the caller releases it and asks Map.
-// f and egress are as for Map. Static translations (handle 0) are kept iff Map
-// gives the same again.
-func (s *State) Keep(h Handle, rule *Rule, f Flow, egress uint32) bool {
-	if h == 0 || rule == nil || rule.Static() {
-		return false
-	}
-	n, at := h.shard(), h.entry()
-	sh := &s.shards[n]
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	e := &sh.entries[at]
-	want := entryFor(f)
-	if e.count == 0 || e.flags&resting != 0 || e.key() != want.key() ||
-		!rule.allows(classOf(e.proto), e.outside, egress, e.inPort, e.outPort) {
-		return false
-	}
-	s.adopt(n, at, rule)
-	return true
 }
 
 // seconds is now on a coarser scale, never 0.

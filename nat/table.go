@@ -18,6 +18,9 @@ const (
 	maxEntry  = 1<<entryBits - 1
 )
 
+// shardOf returns the shard for the hash of an inside endpoint's key.
+func shardOf(hash uint64) int { return int(hash >> 32 % shards) }
+
 func handle(shard int, at uint32) Handle { return Handle(uint32(shard)<<entryBits | at) }
 
 func (h Handle) shard() int    { return int(h >> entryBits) }
@@ -39,7 +42,7 @@ type entry struct {
 	flags uint8
 }
 
-// Flags of an entry. Without resting, it is live iff count is not 0.
+// Flags of an entry.
 const (
 	resting  = 1 << iota // has no sessions, and keeps its port
 	queued               // stands in the line of resting entries
@@ -50,6 +53,9 @@ const (
 	tracked              // its sessions are counted by remote host
 )
 
+func (e *entry) isLive() bool { return e.count > 0 && e.flags&resting == 0 }
+
+// key is what flows of one inside endpoint have in common.
 func (e *entry) key() flow.Key {
 	if classOf(e.proto) == classOther {
 		return flow.Make(e.inside, e.remote(), 0, 0, e.proto, 0)
@@ -57,6 +63,7 @@ func (e *entry) key() flow.Key {
 	return flow.Make(e.inside, 0, e.inPort, 0, e.proto, 0)
 }
 
+// outsideKey is what packets to one outside endpoint have in common.
 func (e *entry) outsideKey() flow.Key {
 	if classOf(e.proto) == classOther {
 		return flow.Make(e.outside, e.remote(), 0, 0, e.proto, 1)
