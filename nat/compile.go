@@ -223,14 +223,22 @@ func (c *compiler) pool(r *Rule, s *Source) {
 	}
 	r.pool = mergeSpans(r.pool)
 	c.rules.announced = append(c.rules.announced, r.pool...)
-	var size uint64
-	for _, p := range r.pool {
-		size += uint64(p.last-p.first) + 1
+	if n := r.pool.size(); n > MaxPoolAddresses {
+		c.fail(s.Name, s.Line, "addresses: got %d of them; want at most %d", n, MaxPoolAddresses)
 	}
-	if size > MaxPoolAddresses {
-		c.fail(s.Name, s.Line, "addresses: got %d of them; want at most %d", size, MaxPoolAddresses)
+	r.poolSize = uint32(r.pool.size())
+	if s.Block == 0 {
+		return
 	}
-	r.poolSize = uint32(size)
+	if s.Block < 0 || s.Block > 65535 || s.Kind != Pool || s.MaxPorts > 0 || len(s.From) == 0 {
+		c.fail(s.Name, s.Line, "block: got %d; want 1 to 65535 ports, a pool, from, and no max ports", s.Block)
+		return
+	}
+	r.block = uint16(s.Block)
+	if blocks := r.pool.size() * uint64(r.blocksPerAddress()); blocks < r.match.from.size() {
+		c.fail(s.Name, s.Line, "block: got %d blocks of %d ports; want one for each of %d hosts",
+			blocks, s.Block, r.match.from.size())
+	}
 }
 
 func (c *compiler) reserve(v Reserved) {

@@ -42,6 +42,10 @@ func (s *State) choose(shard int, at uint32, rule *Rule, egress uint32) drop.Rea
 	if rule.Kind == Masquerade && egress == 0 || rule.Kind == Pool && rule.poolSize == 0 {
 		return drop.NATNoAddress
 	}
+	if rule.block > 0 {
+		e.outside, _ = rule.place(e.inside)
+		return s.claim(shard, at, rule)
+	}
 	if rule.maxPorts == 0 && (rule.Kind == Masquerade || rule.poolSize == 1) {
 		e.outside = egress
 		if rule.Kind == Pool {
@@ -59,7 +63,7 @@ func (s *State) choose(shard int, at uint32, rule *Rule, egress uint32) drop.Rea
 			if rule.poolSize <= maxOffers {
 				step = 1
 			}
-			offer = rule.address(uint32((spread + try*step) % uint64(rule.poolSize)))
+			offer, _ = rule.pool.at(uint32((spread + try*step) % uint64(rule.poolSize)))
 		}
 		outside, fresh, reason := s.hosts.subscribe(rule, class, e.inside, egress, offer)
 		if reason != drop.None {
@@ -97,7 +101,7 @@ func (s *State) claim(shard int, at uint32, rule *Rule) drop.Reason {
 	}
 	port, looked, ok := ports.claim(&request{
 		port:   e.inPort,
-		within: rule.portRange(class, e.inPort),
+		within: rule.portRange(e),
 		parity: !rule.anyParity && class != classICMP,
 		held:   held,
 		random: sh.random.Uint64(),

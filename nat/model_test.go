@@ -115,7 +115,7 @@ func (m *model) refused(rule *Rule, f Flow, egress uint32, reason drop.Reason) {
 			taken[x.tr.Port] = true
 		}
 	}
-	within := rule.portRange(class, f.SrcPort)
+	within := rule.portRange(outsideOf(f, egress, 0))
 	for p := int(within.First); p <= int(within.Last); p++ {
 		if !taken[uint16(p)] && rule.allows(outsideOf(f, egress, uint16(p)), egress) {
 			m.t.Fatalf("%+v: refused although port %d is free", f, p)

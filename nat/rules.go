@@ -1,5 +1,7 @@
 package nat
 
+import "openvra/dataplane/flow"
+
 // Rules is the compiled NAT section of one configuration generation. It does not
 // change and is safe for concurrent use. State.Bind comes before its first use
 // with a State.
@@ -31,6 +33,7 @@ type Rule struct {
 	anyParity bool
 	log       bool
 	maxPorts  uint16
+	block     uint16 // ports of each inside host; 0 for no blocks
 	reserved  *tupleSet
 
 	id    uint16 // of count within the State
@@ -120,26 +123,19 @@ func (r *Rule) admits(outside, egress uint32) bool {
 	return r.Kind == Pool && r.pool.has(outside)
 }
 
-// address returns the n-th address of the pool.
-func (r *Rule) address(n uint32) uint32 {
-	for _, s := range r.pool {
-		if size := s.last - s.first + 1; n >= size {
-			n -= size
-			continue
-		}
-		return s.first + n
+// portRange returns the outside ports for an entry's inside: the host's block if
+// the rule has blocks; else those of the inside port's class in RFC 4787, REQ-3a, as
+// far as the rule has any, and all identifiers for ICMP.
+func (r *Rule) portRange(e *entry) PortRange {
+	if r.block > 0 {
+		_, ports := r.place(e.inside)
+		return ports
 	}
-	return 0
-}
-
-// portRange returns the outside ports for an inside port: those of its class in
-// RFC 4787, REQ-3a, as far as the rule has any, and all identifiers for ICMP.
-func (r *Rule) portRange(class uint8, inside uint16) PortRange {
-	if class == classICMP {
+	if e.proto == flow.ICMP {
 		return allPorts
 	}
 	within := PortRange{1024, 65535}
-	if inside < 1024 {
+	if e.inPort < 1024 {
 		within = PortRange{1, 1023}
 	}
 	within.First, within.Last = max(within.First, r.ports.First), min(within.Last, r.ports.Last)
@@ -154,10 +150,15 @@ func (r *Rule) allows(e *entry, egress uint32) bool {
 	if !r.admits(e.outside, egress) {
 		return false
 	}
+	if r.block > 0 {
+		if a, _ := r.place(e.inside); a != e.outside {
+			return false
+		}
+	}
 	class := classOf(e.proto)
 	held := r.reserved.of(e.outside, class)
 	if class == classOther {
 		return len(held) == 0
 	}
-	return r.portRange(class, e.inPort).has(e.outPort) && !held.has(e.outPort)
+	return r.portRange(e).has(e.outPort) && !held.has(e.outPort)
 }

@@ -146,6 +146,10 @@ type Source struct {
 	// MaxPorts is how many mappings of one protocol an inside host may have on
 	// one outside address, 0 to 65535. Zero means no limit.
 	MaxPorts int
+	// Block gives every host of From that many outside ports of its own, in a
+	// fixed order (RFC 7422): see Rule.Subscriber. Range classes do not hold then.
+	// Pool only, without MaxPorts; zero means no blocks.
+	Block int
 	// Log asks for an Event when a mapping begins and ends.
 	Log bool
 }
