@@ -3,7 +3,8 @@
 // It is the only reader of the file: `vra check`, a start and a reload call [Load], so they refuse
 // the same things. A file is read once, decoded into yaml.Node, and walked along the Go types of this
 // package, whose struct tags are the one source of every key's name, default, unit, range and
-// documentation; reference.yaml and schema.json are generated from the same tags.
+// documentation. "go test ./config -update" writes schema.json and the comments of reference.yaml
+// from the same tags; a plain test holds them fresh.
 //
 // Everything wrong is reported at once, in file order, as
 //

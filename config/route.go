@@ -42,9 +42,8 @@ type DF string
 
 // DF choices.
 const (
-	DFCopy  DF = "copy"
-	DFSet   DF = "set"
-	DFClear DF = "clear"
+	DFCopy DF = "copy"
+	DFSet  DF = "set"
 )
 
 // Inherit is the TTL, and InheritDSCP the DSCP, that are copied from the inner header.
@@ -68,7 +67,7 @@ type Tunnel struct {
 	TTL int `yaml:"ttl" default:"inherit" words:"inherit=0" range:"1..255" doc:"TTL of the outer header; inherit copies the inner one"`
 	// DSCP is -1 to copy the inner one.
 	DSCP     int           `yaml:"dscp" default:"0" words:"inherit=-1" range:"0..63" doc:"DSCP of the outer header; inherit copies the inner one; ECN follows RFC 6040"`
-	DF       DF            `yaml:"df" default:"copy" enum:"copy|set|clear" doc:"don't-fragment bit of the outer header: that of the inner one (RFC 2003, 3.1), always set, or always clear"`
+	DF       DF            `yaml:"df" default:"copy" enum:"copy|set" doc:"don't-fragment bit of the outer header: that of the inner one (RFC 2003, 3.1), or always set"`
 	MSSClamp int           `yaml:"mssClamp" default:"auto" words:"off=0,auto=-1" range:"88..65495" unit:"bytes" doc:"largest TCP segment offered through the tunnel; auto is its MTU less 40"`
 	RPF      RPF           `yaml:"rpf" default:"loose" enum:"strict|loose|off" doc:"source address check of inner packets (RFC 3704)"`
 	PMTUAge  time.Duration `yaml:"pmtuAge" default:"10m" range:"1m..1d" doc:"time after which a smaller path MTU is forgotten (RFC 1191)"`
