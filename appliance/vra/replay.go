@@ -64,13 +64,20 @@ func replay(s *streams, path string, o ReplayOptions, asJSON bool, expect string
 	return compare(s, o.OutDir, expect)
 }
 
+// maxDifferences are told; the rest is counted.
+const maxDifferences = 100
+
 // compare explains how the captures in got differ from those in want.
 func compare(s *streams, got, want string) error {
 	differences, err := pcapdiff.Dirs(got, want)
 	if err != nil {
 		return err
 	}
-	for _, d := range differences {
+	for i, d := range differences {
+		if i == maxDifferences {
+			fmt.Fprintf(s.err, "and %d more differences\n", len(differences)-i)
+			break
+		}
 		fmt.Fprintln(s.err, d)
 	}
 	if len(differences) > 0 {
