@@ -9,6 +9,7 @@ import (
 
 	"openvra/dataplane/drop"
 	"openvra/dataplane/flow"
+	"openvra/dataplane/frag"
 	"openvra/dataplane/gso"
 	"openvra/dataplane/icmp"
 	"openvra/dataplane/link"
@@ -58,7 +59,10 @@ type Worker struct {
 
 	queues   []link.Queue // by physical index; nil where there is none
 	sessions *session.Table[flow.Key]
+	frags    *frag.Tracker
+	pieces   []packet.Packet // of a packet that is cut
 	limiter  *icmp.Limiter
+	limits   Limits
 
 	now     int64
 	ticks   uint32
@@ -95,6 +99,9 @@ func NewWorker(o WorkerOptions) *Worker {
 	w.sessions = session.New(o.Sessions, w.hasher.Hash)
 	w.foreign = map[flow.Key]uint8{}
 	w.backlog = make([][]plant, o.Of)
+	if o.Rings != nil {
+		o.Rings.workers[o.ID] = w
+	}
 	w.hold = neigh.NewHold(holdNeighbors, holdBytes)
 	w.ports.Store(&[]*PortCounters{})
 	return w
@@ -141,9 +148,27 @@ func (w *Worker) begin(now int64) {
 		w.plan = p
 		w.growPorts(len(p.Ports))
 		w.sessions.SetTimeouts(p.Timeouts)
-		w.limiter = w.newLimiter(p.Limits)
+		w.setLimits(p.Limits)
 	}
 	w.ways = w.plan.Ways.All()
+}
+
+// setLimits makes what the limits bound, anew where they have changed.
+func (w *Worker) setLimits(l Limits) {
+	if w.frags != nil && l == w.limits {
+		return
+	}
+	w.limits = l
+	w.limiter = w.newLimiter(l)
+	t, err := w.newTracker(l)
+	if err != nil { // limits that config does not let through
+		w.log.Error("fragment limits refused", "err", err)
+		t, _ = frag.New(frag.DefaultConfig())
+	}
+	if w.frags != nil {
+		w.lose(w.frags.Held(), drop.FragmentTimeout)
+	}
+	w.frags = t
 }
 
 // Poll runs one batch of each queue and of the rings, and what is due by the clock.
@@ -233,7 +258,9 @@ func (w *Worker) guarded(step, from int) (ok bool) {
 					w.drop(&w.batch.P[w.cur], drop.WorkerPanic)
 				}
 			}
-			w.log.Error("packet caused a panic", "worker", w.opt.ID, "step", w.opt.Line[step].Name, "reason", r, "stack", string(debug.Stack()))
+			if w.logs.Allow(w.now) {
+				w.log.Error("packet caused a panic", "worker", w.opt.ID, "step", w.opt.Line[step].Name, "reason", r, "stack", string(debug.Stack()))
+			}
 		}
 	}()
 	w.opt.Line[step].Run(w, from)
