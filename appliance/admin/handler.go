@@ -12,7 +12,9 @@ func handler(g Gateway) http.Handler {
 	turn := make(turn, 1)
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, http.StatusOK, g.Status())
+		s := g.Status()
+		s.Conserved = s.Packets.Conserved()
+		answer(w, http.StatusOK, s)
 	})
 	mux.HandleFunc("GET /v1/ports", list(turn, g.Ports))
 	mux.HandleFunc("GET /v1/routes", list(turn, g.Routes))

@@ -75,6 +75,9 @@ func gatewayMetrics() []Metric {
 		usage("vra_fragmented_datagrams", "Datagrams whose fragments are tracked", func(r *reading) int { return r.Fragments.Used }),
 		usage("vra_fragmented_datagrams_limit", "Datagrams there is room for", func(r *reading) int { return r.Fragments.Limit }),
 		usage("vra_routes", "Routes of all tables", func(r *reading) int { return r.Routes }),
+		gauge("vra_packets_unaccounted", "Packets that came in less those sent, delivered, held and given up: 0 but for those under way.", func(r *reading, emit emitter) {
+			emit(float64(r.Packets.Unaccounted()))
+		}),
 		counter("vra_drops_total", "Packets given up, by reason.", func(r *reading, emit emitter) {
 			for _, d := range r.drops {
 				emit(float64(d.Count), d.Reason)

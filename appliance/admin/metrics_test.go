@@ -98,6 +98,7 @@ func TestMetricsHaveTheGatewaysValues(t *testing.T) {
 		`vra_sessions_limit 1.048576e+06`,
 		`vra_neighbors 2`,
 		`vra_routes 3`,
+		`vra_packets_unaccounted 0`,
 		`vra_port_up{port="outside"} 1`,
 		`vra_port_up{port="vpn"} 0`,
 		`vra_port_rx_bytes_total{port="outside"} 6000`,
@@ -147,5 +148,21 @@ func TestMetricsListenerServesNothingElse(t *testing.T) {
 	resp.Body.Close()
 	if resp.StatusCode != http.StatusMethodNotAllowed {
 		t.Errorf("POST: got %s; want method not allowed", resp.Status)
+	}
+}
+
+func TestUnaccountedPackets(t *testing.T) {
+	for _, row := range []struct {
+		p    admin.Packets
+		want int64
+	}{
+		{admin.Packets{}, 0},
+		{admin.Packets{In: 10, Out: 4, Local: 3, Held: 2, Dropped: 1, Made: 5}, 0},
+		{admin.Packets{In: 10, Out: 4}, 6},
+		{admin.Packets{In: 4, Out: 10}, -6},
+	} {
+		if got := row.p.Unaccounted(); got != row.want || row.p.Conserved() != (row.want == 0) {
+			t.Errorf("%+v: got %d, %v; want %d", row.p, got, row.p.Conserved(), row.want)
+		}
 	}
 }

@@ -33,8 +33,10 @@ type Status struct {
 	// Routes counts those of all tables.
 	Routes int `json:"routes"`
 
-	// Packets is the sum over the workers.
-	Packets Packets `json:"packets"`
+	// Packets is the sum over the workers. Conserved is what Packets.Conserved says
+	// of it; the server fills it in.
+	Packets   Packets `json:"packets"`
+	Conserved bool    `json:"conserved"`
 }
 
 // Packets counts what became of the packets that came in.
@@ -52,7 +54,11 @@ type Packets struct {
 
 // Conserved says whether every packet is accounted for: In is the sum of the rest.
 // A reading taken while packets move may be off by those under way.
-func (p Packets) Conserved() bool { return p.In == p.Out+p.Local+p.Held+p.Dropped }
+func (p Packets) Conserved() bool { return p.Unaccounted() == 0 }
+
+// Unaccounted is how many packets came in of which no count says what became. Less
+// than 0: more went than came.
+func (p Packets) Unaccounted() int64 { return int64(p.In - p.Out - p.Local - p.Held - p.Dropped) }
 
 // Worker is one thread of the path.
 type Worker struct {

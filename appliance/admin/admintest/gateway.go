@@ -84,7 +84,7 @@ func Edge() *Gateway {
 			},
 			Sessions: admin.Usage{Used: 3, Limit: 1048576}, Neighbors: admin.Usage{Used: 2, Limit: 8192},
 			Fragments: admin.Usage{Used: 1, Limit: 4096}, Routes: 3,
-			Packets: admin.Packets{In: 110, Out: 90, Local: 5, Held: 1, Dropped: 14, Made: 3},
+			Packets: admin.Packets{In: 110, Out: 90, Local: 5, Held: 1, Dropped: 14, Made: 3}, Conserved: true,
 		},
 		PortList: []admin.Port{
 			{
