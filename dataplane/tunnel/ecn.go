@@ -23,7 +23,7 @@ var decapECN = [4][4]uint8{
 
 // outerTOS returns the TOS byte of an outer header. The ECN bits are those of the
 // inner one (RFC 6040 section 4.1, normal mode).
-func outerTOS(inner uint8, o Options) uint8 {
+func outerTOS(inner uint8, o *Options) uint8 {
 	if o.CopyDSCP {
 		return inner
 	}

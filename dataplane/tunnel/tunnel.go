@@ -50,7 +50,9 @@ type Config struct {
 	Extra []netip.Prefix
 	// Ports are the logical ports to decapsulate on. Empty means all.
 	Ports []uint16
-	// Own are addresses of the gateway that no tunneled packet may be for.
+	// Own are addresses of the gateway that no tunneled packet may be for. Those
+	// that answers of translated flows come back to, Local among them, say, are
+	// left out.
 	Own []netip.Addr
 	// StrictSource asks that an inner source is a pod of the very worker that sent
 	// the outer packet, or the worker itself (RFC 3704 section 2.2).
@@ -197,7 +199,7 @@ func (t *Tunnel) AcceptsInner(from *Peer, src, dst uint32) drop.Reason {
 	case top == 0, top == 127, top >= 224:
 		return drop.TunnelInnerDestination
 	}
-	if dst == t.Local || t.own.Contains(addr(dst)) {
+	if t.own.Contains(addr(dst)) {
 		return drop.TunnelInnerDestination
 	}
 	return drop.None

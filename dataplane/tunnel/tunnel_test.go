@@ -164,7 +164,7 @@ func TestAcceptsInner(t *testing.T) {
 		{"a pool address on no worker", 0, "172.30.9.9", "198.51.100.7", okay, src},
 		{"a pool address from an extra source", -1, "172.30.9.9", "198.51.100.7", okay, okay},
 		{"a source outside (CVE-2020-10136)", 0, "10.0.0.1", "198.51.100.7", src, src},
-		{"to our end", 0, "172.30.0.8", "192.0.2.1", dst, dst},
+		{"to our end, which sources are translated to", 0, "172.30.0.8", "192.0.2.1", okay, okay},
 		{"to an address of ours", 0, "172.30.0.8", "203.0.113.99", dst, dst},
 		{"to loopback", 0, "172.30.0.8", "127.0.0.1", dst, dst},
 		{"to this network", 0, "172.30.0.8", "0.0.0.1", dst, dst},
