@@ -6,7 +6,7 @@ package nat
 // place returns the outside address and ports of an inside host of a rule with
 // blocks. Hosts count in the order of their addresses, and so do blocks.
 func (r *Rule) place(inside uint32) (uint32, PortRange) {
-	n, _ := r.match.from.index(inside)
+	n, _ := r.hosts.index(inside)
 	each := r.blocksPerAddress()
 	first := r.ports.First + uint16(n%each)*r.block
 	outside, _ := r.pool.at(n / each)
@@ -29,7 +29,7 @@ func (r *Rule) Subscriber(outside uint32, port uint16) (inside uint32, ok bool) 
 	if in >= each {
 		return 0, false
 	}
-	return r.match.from.at(n*each + in)
+	return r.hosts.at(n*each + in)
 }
 
 // index returns how many addresses of s come before a, and whether a is one.

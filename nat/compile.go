@@ -23,7 +23,7 @@ func (e *RuleError) Error() string {
 }
 
 // HairpinRule is the name of the built-in rule of Rules.HairpinSource.
-const HairpinRule = "hairpin"
+const HairpinRule = "(hairpin)"
 
 // MaxRules is how many rules a Section may have.
 const MaxRules = 60000
@@ -33,7 +33,6 @@ const MaxRules = 60000
 func Compile(s Section) (*Rules, error) {
 	c := compiler{names: map[string]bool{HairpinRule: true}, held: tupleSetBuilder{}}
 	r := &Rules{}
-	c.reserved = &r.reserved
 	c.rules = r
 	for i := range s.OneToOne {
 		c.oneToOne(&s.OneToOne[i])
@@ -55,36 +54,44 @@ func Compile(s Section) (*Rules, error) {
 	}
 	r.reserved = c.held.build()
 	r.announced = mergeSpans(r.announced)
-	r.destinations.build(func(r *Rule) selector { return c.selectors[r] })
-	r.sources.build(func(r *Rule) selector { return c.selectors[r] })
-	r.hairpin = &Rule{
-		Name: HairpinRule, Kind: Masquerade,
-		ports: PortRange{1, 65535}, reserved: &r.reserved, count: &Counters{},
-	}
+	r.destinations.build(c.toInside)
+	r.sources.build(c.toOutside)
+	r.hairpin = c.rule(&Rule{Name: HairpinRule, Kind: Masquerade, ports: PortRange{1, 65535}})
 	return r, nil
 }
 
 type compiler struct {
-	rules     *Rules
-	reserved  *tupleSet
-	held      tupleSetBuilder
-	names     map[string]bool
-	selectors map[*Rule]selector
-	errs      []error
+	rules               *Rules
+	held                tupleSetBuilder
+	names               map[string]bool
+	toInside, toOutside []selector // of the destination and source lists
+	errs                []error
 }
 
 func (c *compiler) fail(name string, line int, format string, args ...any) {
 	c.errs = append(c.errs, &RuleError{line, name, fmt.Sprintf(format, args...)})
 }
 
-// keep files a rule and what the index needs of it.
-func (c *compiler) keep(l *ruleList, r *Rule, s selector) {
-	if c.selectors == nil {
-		c.selectors = map[*Rule]selector{}
-	}
-	r.reserved, r.count = c.reserved, &Counters{}
-	c.selectors[r] = s
-	l.rules = append(l.rules, r)
+// rule adds a rule to the list of all.
+func (c *compiler) rule(r *Rule) *Rule {
+	r.reserved, r.count = &c.rules.reserved, &Counters{}
+	c.rules.rules = append(c.rules.rules, r)
+	r.Number = uint16(len(c.rules.rules))
+	return r
+}
+
+// inward files a rule among those that translate destinations.
+func (c *compiler) inward(r *Rule, m match, s selector) {
+	l := &c.rules.destinations
+	l.rules, l.matches = append(l.rules, r), append(l.matches, m)
+	c.toInside = append(c.toInside, s)
+}
+
+// outward files a rule among those that translate sources.
+func (c *compiler) outward(r *Rule, m match, s selector) {
+	l := &c.rules.sources
+	l.rules, l.matches = append(l.rules, r), append(l.matches, m)
+	c.toOutside = append(c.toOutside, s)
 }
 
 // check reports faults in what all kinds of rules have.
@@ -123,21 +130,14 @@ func (c *compiler) oneToOne(o *OneToOne) {
 		c.fail(o.Name, o.Line, "inside: got %v; want a prefix of %d bits, as outside", o.Inside, o.Outside.Bits())
 		return
 	}
-	hostBits := ^mask(o.Inside.Bits())
 	remote := prefixSpans(o.NotRemote)
 	inside, outside := prefixSpans(in), prefixSpans(out)
-	r := &Rule{
-		Name: o.Name, Line: o.Line, Kind: oneToOne,
-		match: match{links: o.Links, anyLink: o.Hairpin, to: outside, notFrom: remote},
-		base:  inside[0].first, hostBits: hostBits,
-	}
-	c.keep(&c.rules.destinations, r, toInside)
-	c.rules.rules = append(c.rules.rules, r)
-	c.keep(&c.rules.sources, &Rule{
-		Name: o.Name, Line: o.Line, Kind: oneToOne,
-		match: match{links: o.Links, from: inside, notTo: remote},
-		base:  outside[0].first, hostBits: hostBits,
-	}, selector{from: in})
+	r := c.rule(&Rule{
+		Name: o.Name, Line: o.Line, Kind: oneToOne, links: o.Links,
+		newDst: inside[0].first, newSrc: outside[0].first, hostBits: ^mask(o.Inside.Bits()),
+	})
+	c.inward(r, match{links: o.Links, anyLink: o.Hairpin, to: outside, notFrom: remote}, toInside)
+	c.outward(r, match{links: o.Links, from: inside, notTo: remote}, selector{from: in})
 	c.rules.announced = append(c.rules.announced, outside...)
 	for class := range uint8(classes) {
 		c.held.add(o.Outside, class, allPorts)
@@ -149,14 +149,10 @@ func (c *compiler) destination(d *Destination) {
 	if !c.check(d.Name, d.Line, sel, d.NotFrom, []netip.Prefix{d.New}) {
 		return
 	}
-	r := &Rule{
-		Name: d.Name, Line: d.Line, Kind: destination,
-		match: match{
-			links: d.In, anyLink: d.Hairpin, protos: slices.Clone(d.Protos), ports: slices.Clone(d.Ports),
-			from: prefixSpans(d.From), notFrom: prefixSpans(d.NotFrom), to: prefixSpans(d.To),
-		},
-		base: prefixSpan(d.New).first, hostBits: ^mask(d.New.Bits()), newPorts: d.NewPorts,
-	}
+	r := c.rule(&Rule{
+		Name: d.Name, Line: d.Line, Kind: destination, links: d.In, log: d.Log,
+		newDst: prefixSpan(d.New).first, hostBits: ^mask(d.New.Bits()), newPorts: d.NewPorts,
+	})
 	if d.New.Bits() < 32 && (len(d.To) != 1 || d.To[0].Bits() != d.New.Bits()) {
 		c.fail(d.Name, d.Line, "new: got %v; want one address, or a prefix as long as the only one in to", d.New)
 	}
@@ -168,8 +164,10 @@ func (c *compiler) destination(d *Destination) {
 			r.oldPorts = d.Ports[0]
 		}
 	}
-	c.keep(&c.rules.destinations, r, sel)
-	c.rules.rules = append(c.rules.rules, r)
+	c.inward(r, match{
+		links: d.In, anyLink: d.Hairpin, protos: slices.Clone(d.Protos), ports: slices.Clone(d.Ports),
+		from: prefixSpans(d.From), notFrom: prefixSpans(d.NotFrom), to: prefixSpans(d.To),
+	}, sel)
 	for _, to := range d.To {
 		for _, proto := range d.Protos {
 			for _, ports := range d.Ports {
@@ -184,16 +182,11 @@ func (c *compiler) source(s *Source) {
 	if !c.check(s.Name, s.Line, sel, s.NotFrom, s.NotTo) {
 		return
 	}
-	r := &Rule{
-		Name: s.Name, Line: s.Line, Kind: s.Kind,
-		match: match{
-			links: s.Out, protos: slices.Clone(s.Protos), ports: slices.Clone(s.DstPorts),
-			from: prefixSpans(s.From), notFrom: prefixSpans(s.NotFrom),
-			to: prefixSpans(s.To), notTo: prefixSpans(s.NotTo),
-		},
-		ports: s.Ports, filtering: s.Filtering, anyParity: s.AnyParity, log: s.Log, maxPorts: uint16(s.MaxPorts),
-	}
-	if r.ports.isZero() {
+	r := c.rule(&Rule{
+		Name: s.Name, Line: s.Line, Kind: s.Kind, links: s.Out, hosts: prefixSpans(s.From), ports: s.Ports,
+		filtering: s.Filtering, anyParity: s.AnyParity, log: s.Log, maxPorts: uint16(s.MaxPorts),
+	})
+	if r.ports.isZero() || s.Block == 0 && r.ports == (PortRange{1024, 65535}) {
 		r.ports = PortRange{1, 65535}
 	}
 	switch {
@@ -209,8 +202,11 @@ func (c *compiler) source(s *Source) {
 		c.fail(s.Name, s.Line, "filtering: got %d; want 0 to 2", s.Filtering)
 	}
 	c.pool(r, s)
-	c.keep(&c.rules.sources, r, sel)
-	c.rules.rules = append(c.rules.rules, r)
+	c.outward(r, match{
+		links: s.Out, protos: slices.Clone(s.Protos), ports: slices.Clone(s.DstPorts),
+		from: r.hosts, notFrom: prefixSpans(s.NotFrom),
+		to: prefixSpans(s.To), notTo: prefixSpans(s.NotTo),
+	}, sel)
 }
 
 func (c *compiler) pool(r *Rule, s *Source) {
@@ -235,9 +231,9 @@ func (c *compiler) pool(r *Rule, s *Source) {
 		return
 	}
 	r.block = uint16(s.Block)
-	if blocks := r.pool.size() * uint64(r.blocksPerAddress()); blocks < r.match.from.size() {
+	if blocks := r.pool.size() * uint64(r.blocksPerAddress()); blocks < r.hosts.size() {
 		c.fail(s.Name, s.Line, "block: got %d blocks of %d ports; want one for each of %d hosts",
-			blocks, s.Block, r.match.from.size())
+			blocks, s.Block, r.hosts.size())
 	}
 }
 

@@ -44,8 +44,7 @@ func (s *State) Bind(r *Rules) {
 		ids[sl.name] = uint16(id + 1)
 		sl.absent++
 	}
-	bound := append(append([]*Rule{r.hairpin}, r.rules...), r.sources.rules...)
-	for _, rule := range bound {
+	for _, rule := range r.rules {
 		if id, ok := ids[rule.Name]; ok {
 			slots[id].absent = 0
 		}
@@ -61,7 +60,7 @@ func (s *State) Bind(r *Rules) {
 			idle = append(idle, uint16(id+1))
 		}
 	}
-	for _, rule := range bound {
+	for _, rule := range r.rules {
 		id, ok := ids[rule.Name]
 		switch {
 		case ok:

@@ -13,8 +13,9 @@ import (
 // can hold an earlier rule than the best so far. Ten thousand rules that differ in
 // address or port cost what one costs.
 type ruleList struct {
-	rules  []*Rule
-	tuples []tuple
+	rules   []*Rule
+	matches []match // of each rule
+	tuples  []tuple
 }
 
 // A shape is the bits of a flow that the rules of one tuple look at.
@@ -62,7 +63,7 @@ func (l *ruleList) find(f *Flow, link uint16, anywhere bool) *Rule {
 			if n >= best {
 				break
 			}
-			m := &l.rules[n].match
+			m := &l.matches[n]
 			if m.holds(f, link) || anywhere && m.holdsAnywhere(f) {
 				best = n
 				break
@@ -76,10 +77,10 @@ func (l *ruleList) find(f *Flow, link uint16, anywhere bool) *Rule {
 }
 
 // build files every rule under the fields that tell it apart best.
-func (l *ruleList) build(places func(*Rule) selector) {
+func (l *ruleList) build(selectors []selector) {
 	byShape := map[shape]*tuple{}
-	for n, r := range l.rules {
-		places(r).each(func(s shape, f *Flow) {
+	for n, sel := range selectors {
+		sel.each(func(s shape, f *Flow) {
 			t := byShape[s]
 			if t == nil {
 				t = &tuple{shape: s, first: int32(n), rules: map[uint64][]int32{}}

@@ -167,6 +167,20 @@ func TestN4RangeClassAndN5Parity(t *testing.T) {
 	}
 }
 
+func TestN4WithTheUsualRangeKeepsLowPortsLow(t *testing.T) {
+	s := masquerade()
+	for _, row := range []struct {
+		ports  PortRange
+		lowest uint16
+	}{{PortRange{}, 1}, {PortRange{1024, 65535}, 1}, {PortRange{2000, 2999}, 2000}} {
+		s.Ports = row.ports
+		st, r := newTest(t, sourceOnly(s))
+		if got := mapFlow(t, st, r, udp(alice, 123, server, 123), 0).Port; got < row.lowest || row.lowest == 1 && got != 123 {
+			t.Errorf("range %v: got port %d for 123", row.ports, got)
+		}
+	}
+}
+
 func TestMapReleaseReuse(t *testing.T) {
 	st, r := newTest(t, sourceOnly(masquerade()))
 	a := mapFlow(t, st, r, tcp(alice, 40000, server, 443), 0)
@@ -226,4 +240,25 @@ func TestDestinationAndOneToOne(t *testing.T) {
 	st.Bind(r)
 	f := tcp(ip("10.1.0.21"), 22, server, 5555)
 	wantOutside(t, mapFlow(t, st, r, f, 0), ip("198.51.100.133"), 22)
+}
+
+func TestRulesAreNumberedAsListed(t *testing.T) {
+	_, r := newTest(t, Section{
+		OneToOne:     []OneToOne{{Name: "one", Outside: pfx("198.51.100.7/32")[0], Inside: pfx("10.0.0.7/32")[0]}},
+		Destinations: []Destination{{Name: "web", To: pfx("198.51.100.1/32"), New: pfx("10.0.0.2/32")[0], Log: true}},
+		Sources:      []Source{masquerade()},
+	})
+	want := []string{"one", "web", "masq", HairpinRule}
+	for i, rule := range r.All() {
+		if i >= len(want) || rule.Name != want[i] || int(rule.Number) != i+1 || rule.Log() != (rule.Name == "web") {
+			t.Errorf("rule %d: got %q, number %d, log %v", i, rule.Name, rule.Number, rule.Log())
+		}
+	}
+	to, _ := r.Destination(udp(server, 1, ip("198.51.100.7"), 1))
+	if from := r.Source(udp(ip("10.0.0.7"), 1, server, 1), 0); from != to.Rule || from != r.All()[0] {
+		t.Error("the two directions of a one-to-one rule are two rules")
+	}
+	if r.HairpinSource(udp(ip("10.9.9.9"), 1, wan, 1)).Name != "masq" {
+		t.Error("a hairpin does not take the source rule")
+	}
 }

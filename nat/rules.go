@@ -15,17 +15,21 @@ type Rules struct {
 
 // A Rule is one compiled rule. It does not change.
 type Rule struct {
-	Name  string
-	Line  int
-	Kind  Kind
-	match match
+	Name string
+	Line int
+	Kind Kind
+	// Number is the rule's place in Rules.All, from 1.
+	Number uint16
 
-	// Static translation: base | address & hostBits, and ports.
-	base, hostBits uint32
-	oldPorts       PortRange
-	newPorts       PortRange
+	links LinkSet // In of a destination rule, Out of a source rule, or Links
+
+	// Static translation: new address | old address & hostBits, and new ports
+	// for old ones, zero meaning the same.
+	newDst, newSrc, hostBits uint32
+	oldPorts, newPorts       PortRange
 
 	// Dynamic translation.
+	hosts     spans // From
 	pool      spans
 	poolSize  uint32
 	ports     PortRange
@@ -49,7 +53,7 @@ func (r *Rule) isDynamic() bool { return r.Kind == Masquerade || r.Kind == Pool 
 // static returns f's source by a rule that makes no mappings.
 func (r *Rule) static(f Flow) Translation {
 	if r.Kind == oneToOne {
-		return Translation{Addr: r.base | f.Src&r.hostBits, Port: f.SrcPort}
+		return Translation{Addr: r.newSrc | f.Src&r.hostBits, Port: f.SrcPort}
 	}
 	return Translation{Addr: f.Src, Port: f.SrcPort}
 }
@@ -73,10 +77,10 @@ func (r *Rules) Destination(f Flow) (Target, bool) {
 		return Target{}, false
 	}
 	return Target{
-		Addr:    rule.base | f.Dst&rule.hostBits,
+		Addr:    rule.newDst | f.Dst&rule.hostBits,
 		Port:    rule.port(f),
 		Rule:    rule,
-		Hairpin: !rule.match.links.Has(f.In),
+		Hairpin: !rule.links.Has(f.In),
 	}, true
 }
 
@@ -110,8 +114,9 @@ func (r *Rules) HairpinSource(f Flow) *Rule {
 	return r.hairpin
 }
 
-// All returns the rules in the order in which they are tried, one-to-one rules
-// first, each once. The slice is the Rules' own.
+// All returns the rules in the order in which they are tried: one-to-one rules,
+// destination rules, source rules, and last the masquerade of HairpinSource. The
+// slice is the Rules' own.
 func (r *Rules) All() []*Rule { return r.rules }
 
 // admits says whether the rule could give out the outside address; egress is the

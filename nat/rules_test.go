@@ -11,10 +11,10 @@ import (
 )
 
 // findLinear is ruleList.find without an index.
-func findLinear(rules []*Rule, f *Flow, link uint16, anywhere bool) *Rule {
-	for _, r := range rules {
-		if r.match.holds(f, link) || anywhere && r.match.holdsAnywhere(f) {
-			return r
+func findLinear(l *ruleList, f *Flow, link uint16, anywhere bool) *Rule {
+	for n, m := range l.matches {
+		if m.holds(f, link) || anywhere && m.holdsAnywhere(f) {
+			return l.rules[n]
 		}
 	}
 	return nil
@@ -108,7 +108,7 @@ func TestRuleSearchAgreesWithLinearTwin(t *testing.T) {
 			f, link := c.flow(), uint16(c.IntN(3))
 			for _, l := range []*ruleList{&r.sources, &r.destinations} {
 				for _, anywhere := range []bool{false, true} {
-					got, want := l.find(&f, link, anywhere), findLinear(l.rules, &f, link, anywhere)
+					got, want := l.find(&f, link, anywhere), findLinear(l, &f, link, anywhere)
 					if got != want {
 						t.Fatalf("flow %+v on %d, anywhere %v: got %+v; want %+v", f, link, anywhere, got, want)
 					}

@@ -70,7 +70,7 @@ const (
 	Pool
 	// Exempt leaves the flow as it is and ends the search (RFC 6888, REQ-6).
 	Exempt
-	// OneToOne is the kind of one-to-one rules; Source must not have it.
+	// oneToOne is the kind of one-to-one rules; Source must not have it.
 	oneToOne
 	// destination is the kind of destination rules.
 	destination
@@ -136,7 +136,9 @@ type Source struct {
 	// Addresses of a Pool, at most MaxPoolAddresses of them in all. An empty
 	// list is taken and then drops flows with drop.NATNoAddress.
 	Addresses []AddrRange
-	// Ports are the outside ports of TCP and UDP; zero means 1 to 65535.
+	// Ports are the outside ports of TCP and UDP. 1024 to 65535, the same as
+	// zero, leaves inside ports under 1024 theirs: RFC 4787, REQ-3a. Any other
+	// range is kept for all.
 	Ports PortRange
 	// Filtering is who may send to the mappings.
 	Filtering Filtering
@@ -147,7 +149,7 @@ type Source struct {
 	// one outside address, 0 to 65535. Zero means no limit.
 	MaxPorts int
 	// Block gives every host of From that many outside ports of its own, in a
-	// fixed order (RFC 7422): see Rule.Subscriber. Range classes do not hold then.
+	// fixed order (RFC 7422): see Rule.Subscriber. Ports are as given then.
 	// Pool only, without MaxPorts; zero means no blocks.
 	Block int
 	// Log asks for an Event when a mapping begins and ends.
@@ -177,6 +179,8 @@ type Destination struct {
 	NewPorts PortRange
 	// Hairpin lets the inside use the outside address as well.
 	Hairpin bool
+	// Log is for the caller: see Rule.Log.
+	Log bool
 }
 
 // A OneToOne rule joins an outside prefix to an inside prefix of the same length,
