@@ -14,6 +14,7 @@ import (
 	"slices"
 	"syscall"
 
+	"openvra/appliance"
 	"openvra/tools/lab"
 	"openvra/tools/lab/demo"
 )
@@ -62,14 +63,14 @@ func replayBundle(s *streams) (err error) {
 	if err != nil {
 		return err
 	}
-	o := ReplayOptions{OutDir: filepath.Join(dir, "out"), Seed: 1}
+	o := appliance.ReplayOptions{OutDir: filepath.Join(dir, "out"), Seed: 1}
 	for _, port := range slices.Sorted(maps.Keys(in)) {
-		o.In = append(o.In, ReplayInput{Port: port, Path: in[port]})
+		o.In = append(o.In, appliance.ReplayInput{Port: port, Path: in[port]})
 	}
 	if o.Config, err = loadChecked(s, configPath); err != nil {
 		return err
 	}
-	r, err := Replay(o)
+	r, err := appliance.Replay(o)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"openvra/appliance"
 	"openvra/tools/pcapdiff"
 )
 
@@ -22,13 +23,13 @@ func replayCommand() command {
 		},
 		setup: func(fs *flag.FlagSet) func(context.Context, *streams, []string) error {
 			path := configFlag(fs)
-			var o ReplayOptions
+			var o appliance.ReplayOptions
 			fs.Func("in", "what comes in at a port, `PORT=CAPTURE`; once for each port", func(v string) error {
 				port, file, found := strings.Cut(v, "=")
 				if !found || port == "" || file == "" {
 					return fmt.Errorf("want PORT=CAPTURE, as outside=outside.pcap")
 				}
-				o.In = append(o.In, ReplayInput{Port: port, Path: file})
+				o.In = append(o.In, appliance.ReplayInput{Port: port, Path: file})
 				return nil
 			})
 			fs.StringVar(&o.OutDir, "out", "", "`DIR` to write PORT.pcapng to, for each port, and host.pcapng")
@@ -42,14 +43,14 @@ func replayCommand() command {
 	}
 }
 
-func replay(s *streams, path string, o ReplayOptions, asJSON bool, expect string) (err error) {
+func replay(s *streams, path string, o appliance.ReplayOptions, asJSON bool, expect string) (err error) {
 	if len(o.In) == 0 || o.OutDir == "" {
 		return usagef("want --in PORT=CAPTURE, at least once, and --out DIR")
 	}
 	if o.Config, err = loadChecked(s, path); err != nil {
 		return err
 	}
-	r, err := Replay(o)
+	r, err := appliance.Replay(o)
 	if err != nil {
 		return err
 	}
@@ -86,13 +87,19 @@ func compare(s *streams, got, want string) error {
 	return nil
 }
 
-func replayTable(w io.Writer, r *ReplayResult) {
-	fmt.Fprint(w, "PORT\tIN PACKETS\tOUT\tLOCAL\tHELD\tDROPPED\n")
-	for _, p := range r.Ports {
-		var drops []string
-		for _, reason := range slices.Sorted(maps.Keys(p.Drops)) {
-			drops = append(drops, fmt.Sprintf("%d %s", p.Drops[reason], reason))
+// replayTable prints the counts. What the gateway makes itself comes in by no port.
+func replayTable(w io.Writer, r *appliance.ReplayResult) {
+	fmt.Fprint(w, "PORT\tPACKETS IN\tOUT\tLOCAL\tHELD\tDROPPED\n")
+	line := func(name string, in, out, local, held uint64, drops map[string]uint64) {
+		var list []string
+		for _, reason := range slices.Sorted(maps.Keys(drops)) {
+			list = append(list, fmt.Sprintf("%d %s", drops[reason], reason))
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\n", p.Port, p.In, p.Out, p.Local, p.Held, dash(strings.Join(drops, ", ")))
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\n", name, in, out, local, held, dash(strings.Join(list, ", ")))
 	}
+	for _, p := range r.Ports {
+		line(p.Port, p.In, p.Out, p.Local, p.Held, p.Drops)
+	}
+	line("all", r.In, r.Out, r.Local, r.Held, r.Drops)
+	fmt.Fprintf(w, "\n%d in + %d made = %d out + %d local + %d held + %d dropped\n", r.In, r.Made, r.Out, r.Local, r.Held, r.Dropped)
 }
