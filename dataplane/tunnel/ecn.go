@@ -31,7 +31,7 @@ func outerTOS(inner uint8, o *Options) uint8 {
 }
 
 // innerTOS returns the TOS byte of an inner packet after decap: its own DSCP (RFC
-// 2983 section 4.2, pipe model), and both headers' ECN. It reports false if the
+// 2983 section 3.1, pipe model), and both headers' ECN. It reports false if the
 // packet must be dropped.
 func innerTOS(inner, outer uint8) (uint8, bool) {
 	ecn := decapECN[inner&ecnMask][outer&ecnMask]

@@ -25,8 +25,7 @@ func (t *Tunnel) Concerns(quoted flow.Key) (*Peer, bool) {
 	if quoted.Proto() != flow.IPIP || quoted.Src() != t.Local {
 		return nil, false
 	}
-	p, _ := t.outer.Lookup(addr(quoted.Dst()))
-	return p, p != nil
+	return t.hosts.get(quoted.Dst())
 }
 
 // ReadError returns what the ICMP error of p means, q being its quote of an outer

@@ -39,7 +39,7 @@ func NewSoftState(t, before *Tunnel, old *SoftState) *SoftState {
 		return s
 	}
 	for _, p := range before.peers {
-		if now, ok := t.outer.Lookup(addr(p.Addr)); ok && now != nil {
+		if now, ok := t.hosts.get(p.Addr); ok {
 			s.peers[now.Index].mtu.Store(old.peers[p.Index].mtu.Load())
 			s.peers[now.Index].down.Store(old.peers[p.Index].down.Load())
 		}

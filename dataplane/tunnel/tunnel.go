@@ -80,10 +80,15 @@ type Tunnel struct {
 	strict bool
 	peers  []*Peer
 	blocks bart.Fast[*Peer]
-	outer  bart.Fast[*Peer] // outer sources; nil where it is no worker
-	inner  bart.Lite        // pools and workers
-	own    bart.Lite
+	hosts  hosts     // the workers' addresses
+	extra  bart.Lite // other outer sources
+	own    hosts
+	pools  []network // the first few
+	more   bart.Lite // the rest of them
 }
+
+// fewPools is how many pools are looked through one by one.
+const fewPools = 8
 
 // New checks the configuration and returns the tunnel.
 func New(c Config) (*Tunnel, error) {
@@ -94,21 +99,29 @@ func New(c Config) (*Tunnel, error) {
 		return nil, fmt.Errorf("tunnel %q: dscp: got %d; want 0 to 63", c.Name, c.Options.DSCP)
 	}
 	t := &Tunnel{Name: c.Name, Local: u32(c.Local), Mode: c.Mode, Options: c.Options,
-		ports: slices.Clone(c.Ports), strict: c.StrictSource}
-	for _, p := range c.Pools {
-		if !isPrefix4(p) {
+		ports: slices.Clone(c.Ports), strict: c.StrictSource,
+		hosts: newHosts(len(c.Workers)), own: newHosts(len(c.Own))}
+	for i, p := range c.Pools {
+		switch {
+		case !isPrefix4(p):
 			return nil, fmt.Errorf("tunnel %q: pool: got %v; want an IPv4 prefix without host bits", c.Name, p)
+		case i < fewPools:
+			t.pools = append(t.pools, network{u32(p.Addr()), ^uint32(0) << (32 - p.Bits())})
+		default:
+			t.more.Insert(p)
 		}
-		t.inner.Insert(p)
 	}
 	for _, p := range c.Extra {
 		if !isPrefix4(p) {
 			return nil, fmt.Errorf("tunnel %q: extra: got %v; want an IPv4 prefix without host bits", c.Name, p)
 		}
-		t.outer.Insert(p, nil)
+		t.extra.Insert(p)
 	}
 	for _, a := range c.Own {
-		t.own.Insert(netip.PrefixFrom(a, a.BitLen()))
+		if !a.Is4() {
+			return nil, fmt.Errorf("tunnel %q: own: got %v; want an IPv4 address", c.Name, a)
+		}
+		t.own.add(u32(a), nil)
 	}
 	for i := range c.Workers {
 		if err := t.add(&c.Workers[i], c.Pools); err != nil {
@@ -123,8 +136,7 @@ func (t *Tunnel) add(w *Worker, pools []netip.Prefix) error {
 	if !w.Address.Is4() {
 		return fmt.Errorf("address: got %v; want an IPv4 address", w.Address)
 	}
-	host := netip.PrefixFrom(w.Address, 32)
-	if old, ok := t.outer.Get(host); ok && old != nil {
+	if old, ok := t.hosts.get(u32(w.Address)); ok {
 		return fmt.Errorf("address: %v is that of worker %q", w.Address, old.Name)
 	}
 	peer := &Peer{Name: w.Name, Addr: u32(w.Address), Index: len(t.peers), Line: w.Line}
@@ -142,8 +154,7 @@ func (t *Tunnel) add(w *Worker, pools []netip.Prefix) error {
 		t.blocks.Insert(b, peer)
 	}
 	t.peers = append(t.peers, peer)
-	t.outer.Insert(host, peer)
-	t.inner.Insert(host)
+	t.hosts.add(peer.Addr, peer)
 	return nil
 }
 
@@ -172,8 +183,9 @@ func (t *Tunnel) Encapsulates(worker uint32, subnet netip.Prefix) bool {
 // source, as received, is one of ours or the tunnel's other end, or the other end
 // is ours (RFC 2003 section 3.2). A packet of the gateway itself is not received.
 func (t *Tunnel) Loops(src, worker uint32) bool {
-	return src == t.Local || src == worker || worker == t.Local ||
-		t.own.Contains(addr(src)) || t.own.Contains(addr(worker))
+	_, ourSource := t.own.get(src)
+	_, ourWorker := t.own.get(worker)
+	return ourSource || ourWorker || src == t.Local || src == worker || worker == t.Local
 }
 
 // Accepts reports whether an IP-in-IP packet with these outer addresses may be
@@ -182,14 +194,17 @@ func (t *Tunnel) Accepts(port uint16, src, dst uint32) (*Peer, bool) {
 	if dst != t.Local || len(t.ports) != 0 && !slices.Contains(t.ports, port) {
 		return nil, false
 	}
-	return t.outer.Lookup(addr(src))
+	if p, ok := t.hosts.get(src); ok {
+		return p, true
+	}
+	return nil, t.extra.Contains(addr(src))
 }
 
 // AcceptsInner returns why a decapsulated packet of the peer that Accepts named is
 // refused, or drop.None. Sources may be those of the pools and the workers' own
 // addresses (a worker's host sends from its pod block or from itself).
 func (t *Tunnel) AcceptsInner(from *Peer, src, dst uint32) drop.Reason {
-	if !t.inner.Contains(addr(src)) {
+	if !t.carries(src) {
 		return drop.TunnelInnerSource
 	}
 	if t.strict && from != nil && src != from.Addr && t.Peer(src) != from {
@@ -199,10 +214,23 @@ func (t *Tunnel) AcceptsInner(from *Peer, src, dst uint32) drop.Reason {
 	case top == 0, top == 127, top >= 224:
 		return drop.TunnelInnerDestination
 	}
-	if t.own.Contains(addr(dst)) {
+	if _, ours := t.own.get(dst); ours {
 		return drop.TunnelInnerDestination
 	}
 	return drop.None
+}
+
+// carries reports whether the tunnel may carry packets of src.
+func (t *Tunnel) carries(src uint32) bool {
+	for _, n := range t.pools {
+		if n.contains(src) {
+			return true
+		}
+	}
+	if _, ok := t.hosts.get(src); ok {
+		return true
+	}
+	return t.more.Size() > 0 && t.more.Contains(addr(src))
 }
 
 func isPrefix4(p netip.Prefix) bool { return p.IsValid() && p.Addr().Is4() && p == p.Masked() }

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
@@ -188,6 +189,52 @@ func TestAcceptsInner(t *testing.T) {
 	}
 }
 
+func TestManyPools(t *testing.T) {
+	tun := example(t, func(c *Config) {
+		for i := range 20 {
+			c.Pools = append(c.Pools, netip.PrefixFrom(addr(0x0a000000+uint32(i)<<16), 16))
+		}
+	})
+	for i := range uint32(21) {
+		want := drop.None
+		if i == 20 {
+			want = drop.TunnelInnerSource
+		}
+		if got := tun.AcceptsInner(nil, 0x0a000001+i<<16, client); got != want {
+			t.Errorf("pool %d: got %v; want %v", i, got, want)
+		}
+	}
+	all := example(t, func(c *Config) { c.Pools = prefixes("0.0.0.0/0") })
+	if got := all.AcceptsInner(nil, client, client); got != drop.None {
+		t.Errorf("a pool of everything: got %v", got)
+	}
+}
+
+func TestHostsAgreeWithAMap(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for n := range 200 {
+		h, twin := newHosts(n), map[uint32]*Peer{}
+		for i := range n {
+			a := []uint32{rnd.Uint32(), 0x0a000000 + uint32(i), uint32(i) << 24}[rnd.IntN(3)]
+			p := &Peer{Addr: a}
+			h.add(a, p)
+			twin[a] = p
+		}
+		for a, want := range twin {
+			if got, ok := h.get(a); !ok || got != want {
+				t.Fatalf("%#x: got %v %v", a, got, ok)
+			}
+		}
+		for range 200 {
+			a := rnd.Uint32N(1 << 28)
+			_, want := twin[a]
+			if _, ok := h.get(a); ok != want {
+				t.Fatalf("%#x: got %v; want %v", a, ok, want)
+			}
+		}
+	}
+}
+
 func TestWrongConfigurationsAreRefused(t *testing.T) {
 	rows := map[string]func(*Config){
 		"local: got invalid IP":           func(c *Config) { c.Local = netip.Addr{} },
@@ -197,6 +244,7 @@ func TestWrongConfigurationsAreRefused(t *testing.T) {
 		"address: got 2001:db8::1":        func(c *Config) { c.Workers[0].Address = netip.MustParseAddr("2001:db8::1") },
 		"is that of worker \"near\"":      func(c *Config) { c.Workers[1].Address = c.Workers[0].Address },
 		"192.0.2.1 is the gateway's own":  func(c *Config) { c.Workers[0].Address = c.Local },
+		"own: got 2001:db8::1":            func(c *Config) { c.Own = []netip.Addr{netip.MustParseAddr("2001:db8::1")} },
 		"block: got 172.31.0.0/26":        func(c *Config) { c.Workers[0].Blocks = prefixes("172.31.0.0/26") },
 		"block: got 172.0.0.0/8":          func(c *Config) { c.Workers[0].Blocks = prefixes("172.0.0.0/8") },
 		"172.30.2.0/26 is that of worker": func(c *Config) { c.Workers[0].Blocks = prefixes("172.30.2.0/26") },
