@@ -90,8 +90,8 @@ func (t *Tracker) kill(d *datagram, reason drop.Reason, v *Verdict) {
 }
 
 // Tick forgets the datagrams whose time is over and returns how many fragments
-// that waited are given up for it, drop.FragmentTimeout. RFC 1812 section 4.3.3.3
-// does not ask a router for ICMP here: who waits is not the destination.
+// that waited are given up for it, drop.FragmentTimeout. Nobody is told: the first
+// fragment did not come, without which RFC 792 asks for no time exceeded.
 func (t *Tracker) Tick(now int64) (lost int) {
 	var v Verdict
 	for t.oldest >= 0 && now-t.datagrams[t.oldest].born >= t.conf.Timeout {
