@@ -6,7 +6,7 @@
 // one walk of at most four levels for IPv4 and does not allocate
 // (BenchmarkLookup).
 //
-// RFC 1812 section 5.2.4, RFC 2992 (multipath), RFC 7094 (stability under change).
+// RFC 1812 section 5.2.4, RFC 2992 (multipath).
 package fib
 
 import (
