@@ -76,9 +76,9 @@ func Pieces(p *packet.Packet, mtu int) int {
 // which is not changed and may be a fragment itself.
 //
 // The reason is drop.FragmentNeeded if p may not be fragmented: the caller sends
-// ICMP 3/4 (RFC 1191); drop.FragmentMalformed if it is a fragment past the end of any datagram;
-// drop.MTUExceeded if out, a Buf or mtu is too small, or
-// if p is a super-packet or its checksum unfinished, which must be mended before.
+// ICMP 3/4 (RFC 1191); drop.FragmentMalformed if p is a fragment past the end of
+// any datagram; drop.MTUExceeded if out, a Buf or mtu is too small, or if p is a
+// super-packet or its checksum unfinished, which must be mended before.
 func Fragment(p *packet.Packet, mtu int, out []packet.Packet) (int, drop.Reason) {
 	h := header.IPv4(p.Buf[p.L3:p.L3End])
 	n := Pieces(p, mtu)
