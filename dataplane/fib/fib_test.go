@@ -143,6 +143,31 @@ func TestIPv6(t *testing.T) {
 	}
 }
 
+func TestGetIsExact(t *testing.T) {
+	table, err := Empty().With(via("10.0.0.0/8", hop(1, "192.0.2.1")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := table.Get(netip.MustParsePrefix("10.0.0.0/8")); r == nil || r.Hops[0].Port != 1 {
+		t.Errorf("got %v", r)
+	}
+	if r := table.Get(netip.MustParsePrefix("10.0.0.0/9")); r != nil {
+		t.Errorf("a longer prefix: got %v", r)
+	}
+}
+
+func TestAllStopsWhenTold(t *testing.T) {
+	n := 0
+	for range build(t, internet(100)).All() {
+		if n++; n == 3 {
+			break
+		}
+	}
+	if n != 3 {
+		t.Errorf("got %d routes; want 3", n)
+	}
+}
+
 func TestAllIsInOrder(t *testing.T) {
 	b := NewBuilder()
 	for _, p := range []string{"203.0.113.0/24", "10.0.0.0/8", "10.0.0.0/16", "192.0.2.0/24"} {

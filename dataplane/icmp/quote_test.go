@@ -19,6 +19,7 @@ func TestParseQuote(t *testing.T) {
 		return h
 	}
 	later := quoted(func(h header.IPv4) { h.SetFragment(7) })
+	laterEcho := quoted(func(h header.IPv4) { h.SetFragment(7); h.SetProtocol(flow.ICMP) })
 	tcp := flow.Make(client, server, 5, 6, flow.TCP, 3)
 	echo := flow.Make(client, server, 9, 9, flow.ICMP, 3)
 	badSum := udp(40)
@@ -47,6 +48,8 @@ func TestParseQuote(t *testing.T) {
 		{"GRE has no ports", unreachable(ipv4(client, server, flow.GRE, nil, make([]byte, 8))), drop.None, flow.Make(client, server, 0, 0, flow.GRE, 3), 28},
 		{"an error about an error", unreachable(report(header.ICMPTimeExceeded, 0, 0, udp(0))), drop.ICMPMalformed, flow.Key{}, 0},
 		{"a later fragment has no ports", unreachable(later), drop.ICMPErrorUnmatched, flow.Key{}, 0},
+		{"nor has one of an echo", unreachable(laterEcho), drop.ICMPErrorUnmatched, flow.Key{}, 0},
+		{"less than a header", ipv4(router, client, flow.ICMP, nil, []byte{3, 1, 0, 0}), drop.ICMPMalformed, flow.Key{}, 0},
 		{"wrong checksum of the error (REQ-3)", wrong, drop.ICMPChecksum, flow.Key{}, 0},
 		{"wrong checksum of the quoted header (REQ-3a)", unreachable(badSum), drop.ICMPChecksum, flow.Key{}, 0},
 		{"quoted version", unreachable(quoted(func(h header.IPv4) { h[0] = 0x65 })), drop.ICMPMalformed, flow.Key{}, 0},

@@ -75,6 +75,8 @@ func TestClamp(t *testing.T) {
 		{"behind an option past the end", syn, []byte{9, 9, 1, 1, 2, 4, 5, 0xb4}, nil, true},
 		{"of the wrong length", syn, []byte{2, 3, 0xff, 1}, nil, true},
 		{"a kind without a length", syn, []byte{1, 1, 1, 2}, nil, true},
+		{"the last byte is a kind", syn, []byte{8, 3, 1, 9}, nil, true},
+		{"behind other options only", syn, []byte{8, 10, 1, 2, 3, 4, 5, 6, 7, 8, 1, 1}, nil, true},
 		{"cut by the end", syn, []byte{1, 1, 2, 4}, nil, true},
 	}
 	for _, r := range rows {

@@ -232,3 +232,13 @@ func FuzzHandleARP(f *testing.F) {
 		}
 	})
 }
+
+func TestWhoAsksIsAnsweredByAFullTable(t *testing.T) {
+	tab := table(t, Config{Capacity: 2})
+	tab.Resolve(port, peerIP, 0)
+	tab.Resolve(port, peerIP+1, 0)
+	v := arp{op: 1, from: peer, ip: peerIP + 2, target: ourIP}.handle(tab, 0)
+	if v != (Verdict{Reply: true}) || tab.Len(Incomplete) != 2 {
+		t.Errorf("got %+v, %d incomplete; want a reply and nothing shed", v, tab.Len(Incomplete))
+	}
+}

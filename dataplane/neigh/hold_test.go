@@ -98,3 +98,19 @@ func TestHoldIsBounded(t *testing.T) {
 		t.Errorf("a packet too large: got %v, %d held", got, h.Len())
 	}
 }
+
+func TestALargePacketDoesNotPushOutASmallOne(t *testing.T) {
+	tab := table(t, Config{Capacity: 2})
+	ref, _, _ := tab.Resolve(port, peerIP, 0)
+	h := NewHold(4, 1000)
+	for i := range byte(3) {
+		h.Put(ref, numbered(t, i, 100), 0)
+	}
+	if got := h.Put(ref, numbered(t, 9, 900), 0); got != drop.NeighborQueueFull {
+		t.Errorf("got %v", got)
+	}
+	answer(tab, peer, 0)
+	if sent, _ := take(h, tab, 0); !slices.Equal(sent, []byte{0, 1, 2}) {
+		t.Errorf("got %v sent; want 0 1 2", sent)
+	}
+}
