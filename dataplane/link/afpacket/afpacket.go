@@ -8,6 +8,13 @@
 // sendmmsg, past the queueing discipline; tcpdump on the device therefore shows
 // what comes in, not what the port sends.
 //
+// The ring is TPACKET_V2, which shows each frame when it comes. TPACKET_V3 packs
+// frames into blocks and shows a block when it is full or a timer of at least 1 ms
+// has run out: measured between two veth pairs with a program that only copies, a
+// ping took 0.69 ms on average with V3 and 0.06 ms with V2 (Linux 6.18, two cores,
+// 500 pings), while the rate of 60-byte frames was 0.36 and 0.39 million in a
+// second, the same within noise.
+//
 // Several queues are several sockets, among which the kernel spreads frames by
 // link.Steer. A Guard keeps the kernel from handling the same frames again.
 //
