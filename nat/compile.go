@@ -184,7 +184,7 @@ func (c *compiler) source(s *Source) {
 	}
 	r := c.rule(&Rule{
 		Name: s.Name, Line: s.Line, Kind: s.Kind, links: s.Out, hosts: prefixSpans(s.From), ports: s.Ports,
-		filtering: s.Filtering, anyParity: s.AnyParity, log: s.Log, maxPorts: uint16(s.MaxPorts),
+		filtering: s.Filtering, anyParity: s.AnyParity, overload: s.Overload, log: s.Log, maxPorts: uint16(s.MaxPorts),
 	})
 	if r.ports.isZero() || s.Block == 0 && r.ports == (PortRange{1024, 65535}) {
 		r.ports = PortRange{1, 65535}
@@ -198,6 +198,8 @@ func (c *compiler) source(s *Source) {
 		c.fail(s.Name, s.Line, "outside ports: got %v; want 1 to 65535, the lower first", s.Ports)
 	case s.MaxPorts < 0 || s.MaxPorts > 65535:
 		c.fail(s.Name, s.Line, "max ports: got %d; want 0 to 65535", s.MaxPorts)
+	case s.Overload && s.Filtering != AddressAndPortDependent:
+		c.fail(s.Name, s.Line, "filtering: got %v; want address-and-port-dependent beside overload", s.Filtering)
 	case s.Filtering > EndpointIndependent:
 		c.fail(s.Name, s.Line, "filtering: got %d; want 0 to 2", s.Filtering)
 	}

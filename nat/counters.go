@@ -134,8 +134,8 @@ type Mapping struct {
 	Rule            string
 	Proto           uint8
 	Inside, Outside uint32
-	// InPort and OutPort are 0 for protocols without ports; Remote is 0 for all
-	// others.
+	// InPort and OutPort are 0 for protocols without ports. For these, and of
+	// overloading rules, Remote is the one host that the mapping is for; else 0.
 	InPort, OutPort uint16
 	Remote          uint32
 	// Sessions is how many use it; none means that it rests.
@@ -149,8 +149,11 @@ func (s *State) describe(h Handle) Mapping {
 		Handle: h, Rule: s.slot(e.rule).name, Proto: e.proto,
 		Inside: e.inside, Outside: e.outside, InPort: e.inPort, OutPort: e.outPort,
 	}
+	if e.isPerRemote() {
+		m.Remote = e.remote()
+	}
 	if classOf(e.proto) == classOther {
-		m.InPort, m.OutPort, m.Remote = 0, 0, e.remote()
+		m.InPort, m.OutPort = 0, 0
 	}
 	if e.flags&resting == 0 {
 		m.Sessions = int(e.count)

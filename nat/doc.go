@@ -25,7 +25,8 @@
 // a host keeps its outside address as long as it has a mapping on it, also when
 // that address has no ports left. Ports are not overloaded (REQ-3), kept where
 // free, else random within the same range class (REQ-3a) and, if one is free, of
-// the same parity (REQ-4). Filtering is address-and-port-dependent (REQ-8) unless
+// the same parity (REQ-4). A rule may overload ports, or give each host a block of
+// them, if it says so. Filtering is address-and-port-dependent (REQ-8) unless
 // the rule says otherwise. Hairpinning shows the outside source (REQ-9a). A live
 // mapping is never evicted (RFC 6888, REQ-11).
 //

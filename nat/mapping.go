@@ -99,13 +99,17 @@ func (s *State) claim(shard int, at uint32, rule *Rule) drop.Reason {
 	if ports == nil {
 		return drop.NATTableFull
 	}
-	port, looked, ok := ports.claim(&request{
+	q := request{
 		port:   e.inPort,
 		within: rule.portRange(e),
 		parity: !rule.anyParity && class != classICMP,
 		held:   held,
 		random: sh.random.Uint64(),
-	})
+	}
+	if e.flags&overloaded != 0 {
+		return s.claimShared(shard, at, ports, &q)
+	}
+	port, looked, ok := ports.claim(&q)
 	sh.stats.WordsLooked += uint64(looked)
 	if !ok {
 		return drop.NATPortsExhausted
@@ -113,6 +117,33 @@ func (s *State) claim(shard int, at uint32, rule *Rule) drop.Reason {
 	e.outPort = port
 	s.list(shard, at, rule)
 	return drop.None
+}
+
+// maxShares is how many ports are tried for an overloaded mapping.
+const maxShares = 64
+
+// claimShared takes a port that no other mapping has towards the same remote:
+// the wanted one, else one at random, for half of the tries of the same parity.
+func (s *State) claimShared(shard int, at uint32, ports *portMap, q *request) drop.Reason {
+	sh := &s.shards[shard]
+	e := &sh.entries[at]
+	e.outPort = q.port
+	for try := range maxShares {
+		sh.stats.WordsLooked++
+		if q.within.has(e.outPort) && !q.held.has(e.outPort) && ports.share(e.outPort) {
+			if s.outside.add(s.hasher.Hash(e.outsideKey()), handle(shard, at), true) {
+				e.flags |= listed
+				return drop.None
+			}
+			ports.release(e.outPort)
+		}
+		size := uint32(q.within.Last-q.within.First) + 1
+		e.outPort = q.within.First + uint16(uint32(sh.random.Uint64())%size)
+		if q.parity && try < maxShares/2 && e.outPort&1 != q.port&1 && q.within.has(e.outPort^1) {
+			e.outPort ^= 1
+		}
+	}
+	return drop.NATPortsExhausted
 }
 
 // list puts the mapping into the outside index if strangers may ask for it.

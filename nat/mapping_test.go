@@ -47,6 +47,17 @@ func TestN2PairingIsStrictWhenTheAddressIsFull(t *testing.T) {
 	}
 }
 
+func TestN2HostsWithoutMappingsFindRoomInTheWholePool(t *testing.T) {
+	s := pool("198.51.100.0", "198.51.100.63")
+	s.Ports = PortRange{40000, 40001}
+	st, r := newTest(t, sourceOnly(s))
+	for n := range uint32(100) {
+		if _, reason := tryMap(t, st, r, udp(alice+n, 40000, server, 53), 0); reason != drop.None {
+			t.Errorf("host %d of 100 on 128 ports: got %v", n, reason)
+		}
+	}
+}
+
 // N6: contiguity is not promised, so nothing is tested for it.
 
 func TestN7OutsidePortsAreHardToGuess(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 )
 
 // outsideOf returns the mapping of f to an outside endpoint.
-func outsideOf(f Flow, addr uint32, port uint16) *entry {
-	e := entryFor(f)
+func outsideOf(rule *Rule, f Flow, addr uint32, port uint16) *entry {
+	e := entryFor(f, rule.overload)
 	e.outside = addr
 	if classOf(f.Proto) != classOther {
 		e.outPort = port
@@ -35,18 +35,26 @@ type modelMapping struct {
 	sessions int
 	unproven bool
 	tracked  bool
+	// perRemote says that it is for f.Dst only.
+	perRemote bool
 	// freed is when the last session went, in seconds; it rests if sessions is 0.
 	freed int64
 }
 
-func (m *modelMapping) sameInside(f Flow) bool {
-	return m.f.Src == f.Src && m.f.Proto == f.Proto && m.f.SrcPort == f.SrcPort &&
-		(classOf(f.Proto) != classOther || m.f.Dst == f.Dst)
+// perRemote says whether flows of f have a mapping for each remote host.
+func perRemote(f Flow, rule *Rule) bool {
+	class := classOf(f.Proto)
+	return class == classOther || rule.overload && class != classICMP
 }
 
-func (m *modelMapping) sameOutside(f Flow, tr Translation) bool {
+func (m *modelMapping) sameInside(f Flow, rule *Rule) bool {
+	return m.f.Src == f.Src && m.f.Proto == f.Proto && m.f.SrcPort == f.SrcPort &&
+		m.perRemote == perRemote(f, rule) && (!m.perRemote || m.f.Dst == f.Dst)
+}
+
+func (m *modelMapping) sameOutside(f Flow, rule *Rule, tr Translation) bool {
 	return m.tr.Addr == tr.Addr && m.tr.Port == tr.Port && m.f.Proto == f.Proto &&
-		(classOf(f.Proto) != classOther || m.f.Dst == f.Dst)
+		(!m.perRemote || !perRemote(f, rule) || m.f.Dst == f.Dst)
 }
 
 // mapped checks what Map answered for f.
@@ -54,7 +62,7 @@ func (m *model) mapped(rule *Rule, f Flow, egress uint32, tr Translation, reason
 	m.t.Helper()
 	var known *modelMapping
 	for _, x := range m.mappings {
-		if x.sameInside(f) && rule.allows(outsideOf(f, x.tr.Addr, x.tr.Port), egress) {
+		if x.sameInside(f, rule) && rule.allows(outsideOf(rule, f, x.tr.Addr, x.tr.Port), egress) {
 			known = x
 		}
 	}
@@ -68,14 +76,14 @@ func (m *model) mapped(rule *Rule, f Flow, egress uint32, tr Translation, reason
 		m.t.Fatalf("%+v: got %+v; want the mapping %+v", f, tr, known.tr)
 	case known == nil:
 		for _, x := range m.mappings {
-			if x.sameOutside(f, tr) {
+			if x.sameOutside(f, rule, tr) {
 				m.t.Fatalf("%+v: got %+v, which %+v has", f, tr, x.f)
 			}
 		}
-		if !rule.allows(outsideOf(f, tr.Addr, tr.Port), egress) {
+		if !rule.allows(outsideOf(rule, f, tr.Addr, tr.Port), egress) {
 			m.t.Fatalf("%+v: got %+v, which rule %q does not allow", f, tr, rule.Name)
 		}
-		known = &modelMapping{f: f, tr: tr, remotes: map[uint32]int{}, tracked: rule.filtering == AddressDependent}
+		known = &modelMapping{f: f, tr: tr, remotes: map[uint32]int{}, perRemote: perRemote(f, rule), tracked: rule.filtering == AddressDependent}
 		m.mappings = append(m.mappings, known)
 	}
 	if known.sessions == 0 {
@@ -106,7 +114,7 @@ func (m *model) refused(rule *Rule, f Flow, egress uint32, reason drop.Reason) {
 	if reason != drop.NATPortsExhausted {
 		m.t.Fatalf("%+v: refused as %v", f, reason)
 	}
-	if rule.Kind != Masquerade || class == classOther {
+	if rule.Kind != Masquerade || class == classOther || rule.overload {
 		return
 	}
 	taken := map[uint16]bool{}
@@ -115,9 +123,9 @@ func (m *model) refused(rule *Rule, f Flow, egress uint32, reason drop.Reason) {
 			taken[x.tr.Port] = true
 		}
 	}
-	within := rule.portRange(outsideOf(f, egress, 0))
+	within := rule.portRange(outsideOf(rule, f, egress, 0))
 	for p := int(within.First); p <= int(within.Last); p++ {
-		if !taken[uint16(p)] && rule.allows(outsideOf(f, egress, uint16(p)), egress) {
+		if !taken[uint16(p)] && rule.allows(outsideOf(rule, f, egress, uint16(p)), egress) {
 			m.t.Fatalf("%+v: refused although port %d is free", f, p)
 		}
 	}
@@ -132,7 +140,7 @@ func (m *model) released(i int, remote uint32, closed bool, now int64) {
 		return
 	}
 	x.freed = now
-	if !x.unproven || x.filter == AddressAndPortDependent || classOf(x.f.Proto) == classOther {
+	if !x.unproven || x.filter == AddressAndPortDependent || x.perRemote {
 		m.drop(i)
 	}
 }
@@ -168,16 +176,18 @@ func modelSection(filter Filtering) Section {
 	small, limited := pool("198.51.100.8", "198.51.100.10"), masquerade()
 	small.To, small.Ports, small.Filtering = pfx("203.0.113.80/31"), PortRange{1000, 1040}, filter
 	limited.Name, limited.From, limited.MaxPorts = "limited", pfx("10.0.0.1/32"), 5
+	shared := masquerade()
+	shared.Name, shared.To, shared.Ports, shared.Overload = "shared", pfx("203.0.113.82/32", "203.0.113.84/32"), PortRange{1024, 1026}, true
 	rest := masquerade()
 	rest.Ports, rest.Filtering = PortRange{1020, 1060}, filter
 	return Section{
-		Sources:  []Source{small, limited, rest},
+		Sources:  []Source{small, limited, shared, rest},
 		Reserved: []Reserved{{Proto: flow.UDP, Ports: PortRange{1030, 1034}}},
 	}
 }
 
 func randomFlow(c *rand.Rand) Flow {
-	f := udp(alice+c.Uint32N(6), uint16(1015+c.Uint32N(30)), server+c.Uint32N(4), uint16(c.Uint32N(3)))
+	f := udp(alice+c.Uint32N(6), uint16(1015+c.Uint32N(30)), server+c.Uint32N(5), uint16(c.Uint32N(3)))
 	switch c.IntN(6) {
 	case 0:
 		f.Proto = flow.TCP
@@ -191,34 +201,44 @@ func randomFlow(c *rand.Rand) Flow {
 
 func TestStateAgreesWithModel(t *testing.T) {
 	for seed := range uint64(12) {
-		c := rand.New(rand.NewPCG(seed, 99))
-		st := New(Config{Seed: [32]byte{byte(seed)}})
-		r := compileFor(t, st, modelSection(Filtering(seed%3)))
-		m := &model{t: t}
-		now := int64(1000) // seconds
-		for range 4000 {
-			now += int64(c.IntN(4))
-			st.Expire(now * second)
-			m.sync(st, now)
-			switch c.IntN(8) {
-			case 0, 1, 2:
-				m.releaseOne(st, c, now)
-			case 3:
-				m.inbound(st, c)
-			default:
-				f := randomFlow(c)
-				rule := r.Source(f, outsidePort)
-				tr, reason := st.Map(rule, f, wan, now*second)
-				m.mapped(rule, f, wan, tr, reason)
-			}
-		}
-		for len(m.mappings) > 0 {
-			m.releaseOne(st, c, now)
-			st.Expire((now + 200) * second)
-			m.sync(st, now+200)
-		}
-		wantEmpty(t, st)
+		runModel(t, seed, 4000)
 	}
+}
+
+func FuzzStateAgreesWithModel(f *testing.F) {
+	f.Add(uint64(99))
+	f.Fuzz(func(t *testing.T, seed uint64) { runModel(t, seed, 500) })
+}
+
+// runModel makes random calls of a State and a model of it.
+func runModel(t *testing.T, seed uint64, calls int) {
+	c := rand.New(rand.NewPCG(seed, 99))
+	st := New(Config{Seed: [32]byte{byte(seed)}})
+	r := compileFor(t, st, modelSection(Filtering(seed%3)))
+	m := &model{t: t}
+	now := int64(1000) // seconds
+	for range calls {
+		now += int64(c.IntN(4))
+		st.Expire(now * second)
+		m.sync(st, now)
+		switch c.IntN(8) {
+		case 0, 1, 2:
+			m.releaseOne(st, c, now)
+		case 3:
+			m.inbound(st, c)
+		default:
+			f := randomFlow(c)
+			rule := r.Source(f, outsidePort)
+			tr, reason := st.Map(rule, f, wan, now*second)
+			m.mapped(rule, f, wan, tr, reason)
+		}
+	}
+	for len(m.mappings) > 0 {
+		m.releaseOne(st, c, now)
+		st.Expire((now + 200) * second)
+		m.sync(st, now+200)
+	}
+	wantEmpty(t, st)
 }
 
 // releaseOne ends one session of a random mapping.
@@ -342,7 +362,7 @@ func TestWorkersShareState(t *testing.T) {
 	owners := map[tuple]Flow{}
 	for _, s := range slices.Concat(sessions[:]...) {
 		k := tuple{addr: s.tr.Addr, port: s.tr.Port, proto: s.f.Proto}
-		if classOf(s.f.Proto) == classOther {
+		if classOf(s.f.Proto) == classOther || s.tr.Port <= 1026 && s.f.Dst != server && s.f.Dst != server2 {
 			k.remote = s.f.Dst
 		}
 		if o, ok := owners[k]; ok && (o.Src != s.f.Src || o.SrcPort != s.f.SrcPort) {

@@ -15,6 +15,8 @@ type portMap struct {
 	mu   sync.Mutex
 	used [1024]uint64
 	full [16]uint64 // a bit per word of used that has no zero
+	// shares counts the mappings of ports that overloaded ones have taken.
+	shares map[uint16]uint32
 }
 
 // A request is what claim looks for.
@@ -91,9 +93,34 @@ func (m *portMap) take(port uint16) {
 	}
 }
 
+// share takes a port for an overloaded mapping: one that is free, or that only
+// overloaded mappings have.
+func (m *portMap) share(port uint16) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch n := m.shares[port]; {
+	case n > 0:
+	case m.used[port>>6]>>(port&63)&1 == 1:
+		return false
+	case m.shares == nil:
+		m.shares = map[uint16]uint32{}
+		fallthrough
+	default:
+		m.take(port)
+	}
+	m.shares[port]++
+	return true
+}
+
+// release gives back what claim or share took.
 func (m *portMap) release(port uint16) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if n := m.shares[port]; n > 1 {
+		m.shares[port] = n - 1
+		return
+	}
+	delete(m.shares, port)
 	w := port >> 6
 	m.used[w] &^= 1 << (port & 63)
 	m.full[w>>6] &^= 1 << (w & 63)

@@ -22,7 +22,8 @@ func (s *State) keep(h Handle, rule *Rule, f Flow, egress uint32, adopt bool) bo
 	sh := &s.shards[n]
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	e, want := &sh.entries[at], entryFor(f)
+	e := &sh.entries[at]
+	want := entryFor(f, e.flags&overloaded != 0)
 	if !e.isLive() || e.key() != want.key() || !rule.allows(e, egress) {
 		return false
 	}
@@ -39,7 +40,7 @@ func (s *State) Find(rule *Rule, f Flow, egress uint32) (Translation, bool) {
 	if !rule.isDynamic() {
 		return rule.static(f), true
 	}
-	want := entryFor(f)
+	want := entryFor(f, rule.overload)
 	key := want.key()
 	hash := s.hasher.Hash(key)
 	n := shardOf(hash)

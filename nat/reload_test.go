@@ -146,6 +146,19 @@ func TestCountersGoByNameAcrossReloads(t *testing.T) {
 	}
 }
 
+func TestRulesBeforeAReloadMayStillMap(t *testing.T) {
+	st, old := newTest(t, sourceOnly(masquerade()))
+	s := masquerade()
+	s.Name = "new"
+	compileFor(t, st, sourceOnly(s))
+	mapFlow(t, st, old, udp(alice, 40000, server, 53), 0)
+	for m := range st.Mappings() {
+		if m.Rule != "masq" {
+			t.Errorf("got rule %q for a mapping by the rules before; want masq", m.Rule)
+		}
+	}
+}
+
 func TestManyReloadsWithNewNamesDoNotGrow(t *testing.T) {
 	st, r := newTest(t, sourceOnly(masquerade()))
 	f := udp(alice, 40000, server, 53)

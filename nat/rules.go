@@ -35,6 +35,7 @@ type Rule struct {
 	ports     PortRange
 	filtering Filtering
 	anyParity bool
+	overload  bool
 	log       bool
 	maxPorts  uint16
 	block     uint16 // ports of each inside host; 0 for no blocks
@@ -152,7 +153,7 @@ func (r *Rule) portRange(e *entry) PortRange {
 
 // allows says whether the rule could give the entry's outside to its inside.
 func (r *Rule) allows(e *entry, egress uint32) bool {
-	if !r.admits(e.outside, egress) {
+	if !r.admits(e.outside, egress) || e.flags&overloaded != 0 && !r.overload {
 		return false
 	}
 	if r.block > 0 {

@@ -202,6 +202,7 @@ func TestCompileRefuses(t *testing.T) {
 			Name: "a", Kind: Pool, Addresses: []AddrRange{addrs("192.0.2.1", "192.0.2.2")}, Ports: PortRange{1024, 65535},
 			From: pfx("10.0.0.0/24"), Block: 512,
 		}),
+		"beside over": sourceOnly(Source{Name: "a", Kind: Masquerade, Overload: true, Filtering: EndpointIndependent}),
 		"filtering":   sourceOnly(Source{Name: "a", Kind: Masquerade, Filtering: 3}),
 		"inside":      {OneToOne: []OneToOne{{Name: "a", Outside: pfx("192.0.2.0/24")[0], Inside: pfx("10.0.0.0/25")[0]}}},
 		"new:":        {Destinations: []Destination{{Name: "a", To: pfx("192.0.2.0/24"), New: pfx("10.0.0.0/25")[0]}}},

@@ -142,6 +142,10 @@ type Source struct {
 	Ports PortRange
 	// Filtering is who may send to the mappings.
 	Filtering Filtering
+	// Overload lets several inside endpoints show one outside TCP or UDP port, each
+	// to another remote host. Mapping is address-dependent then, whatever the
+	// load: RFC 4787, REQ-1 and REQ-3, are given up for more sessions.
+	Overload bool
 	// AnyParity gives up keeping even ports even and odd ones odd (RFC 7857,
 	// section 8).
 	AnyParity bool

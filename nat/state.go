@@ -109,7 +109,7 @@ func (s *State) Map(rule *Rule, f Flow, egress uint32, now int64) (Translation, 
 	if !rule.isDynamic() {
 		return rule.static(f), drop.None
 	}
-	e := entryFor(f)
+	e := entryFor(f, rule.overload)
 	key := e.key()
 	hash := s.hasher.Hash(key)
 	n := shardOf(hash)
@@ -145,10 +145,15 @@ func (s *State) translation(shard int, at uint32) Translation {
 }
 
 // entryFor returns what is known of f's mapping beforehand.
-func entryFor(f Flow) entry {
+func entryFor(f Flow, overload bool) entry {
 	e := entry{inside: f.Src, inPort: f.SrcPort, proto: f.Proto}
-	if classOf(f.Proto) == classOther {
+	switch classOf(f.Proto) {
+	case classOther:
 		e.inPort, e.outPort = uint16(f.Dst>>16), uint16(f.Dst)
+	case classTCP, classUDP:
+		if overload {
+			e.flags, e.next = overloaded, f.Dst
+		}
 	}
 	return e
 }
@@ -201,7 +206,7 @@ func (s *State) Release(h Handle, remote uint32, now int64, closed bool) {
 		return
 	}
 	s.slot(e.rule).Active.Add(-1)
-	if e.flags&unproven == 0 || s.slot(e.rule).filter() == AddressAndPortDependent || classOf(e.proto) == classOther {
+	if e.flags&unproven == 0 || s.slot(e.rule).filter() == AddressAndPortDependent || e.isPerRemote() {
 		s.end(n, at, now)
 		return
 	}

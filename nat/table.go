@@ -35,7 +35,8 @@ type entry struct {
 	// count is how many sessions use a live mapping, or the second in which a
 	// resting one was freed.
 	count uint32
-	// next is the next in the line of resting entries or of free ones.
+	// next is the next in the line of resting entries or of free ones; of an
+	// overloaded one, which never rests, the remote host's address.
 	next  uint32
 	rule  uint16 // id of its counters
 	proto uint8
@@ -44,34 +45,50 @@ type entry struct {
 
 // Flags of an entry.
 const (
-	resting  = 1 << iota // has no sessions, and keeps its port
-	queued               // stands in the line of resting entries
-	late                 // rests since a later time than its place in the line says
-	unproven             // some session ended without proof that the remote knows
-	counted              // counts for its subscriber
-	listed               // is in the outside index
-	tracked              // its sessions are counted by remote host
+	resting    = 1 << iota // has no sessions, and keeps its port
+	queued                 // stands in the line of resting entries
+	late                   // rests since a later time than its place in the line says
+	unproven               // some session ended without proof that the remote knows
+	counted                // counts for its subscriber
+	listed                 // is in the outside index
+	tracked                // its sessions are counted by remote host
+	overloaded             // is for one remote, and shares its outside port with others
 )
 
 func (e *entry) isLive() bool { return e.count > 0 && e.flags&resting == 0 }
 
-// key is what flows of one inside endpoint have in common.
+// isPerRemote says whether the mapping is for one remote host.
+func (e *entry) isPerRemote() bool { return e.flags&overloaded != 0 || classOf(e.proto) == classOther }
+
+// remote is the host that the mapping is for, if it is for one.
+func (e *entry) remote() uint32 {
+	if e.flags&overloaded != 0 {
+		return e.next
+	}
+	return uint32(e.inPort)<<16 | uint32(e.outPort)
+}
+
+// key is what flows of one mapping have in common inside.
 func (e *entry) key() flow.Key {
-	if classOf(e.proto) == classOther {
+	switch {
+	case e.flags&overloaded != 0:
+		return flow.Make(e.inside, e.remote(), e.inPort, 0, e.proto, 0)
+	case classOf(e.proto) == classOther:
 		return flow.Make(e.inside, e.remote(), 0, 0, e.proto, 0)
 	}
 	return flow.Make(e.inside, 0, e.inPort, 0, e.proto, 0)
 }
 
-// outsideKey is what packets to one outside endpoint have in common.
+// outsideKey is what packets to one mapping have in common outside.
 func (e *entry) outsideKey() flow.Key {
-	if classOf(e.proto) == classOther {
+	switch {
+	case e.flags&overloaded != 0:
+		return flow.Make(e.outside, e.remote(), e.outPort, 0, e.proto, 1)
+	case classOf(e.proto) == classOther:
 		return flow.Make(e.outside, e.remote(), 0, 0, e.proto, 1)
 	}
 	return flow.Make(e.outside, 0, e.outPort, 0, e.proto, 1)
 }
-
-func (e *entry) remote() uint32 { return uint32(e.inPort)<<16 | uint32(e.outPort) }
 
 // A shard is a part of the mappings, chosen by the inside endpoint. Its lock
 // comes before those of subscribers, outside index and ports, of which at most
