@@ -193,6 +193,18 @@ func TestN52MappingThatRestsAnewHoldsNobodyUp(t *testing.T) {
 	}
 }
 
+func TestN52RestsOnAClockThatAnotherWorkerHasNotReached(t *testing.T) {
+	s := masquerade()
+	s.Filtering = EndpointIndependent
+	st, r := newTest(t, sourceOnly(s))
+	a := mapFlow(t, st, r, udp(alice, 40000, server, 53), 10*second)
+	st.Release(a.Handle, server, 10*second, false)
+	st.Expire(8 * second)
+	if got := st.Stats(); got.Resting != 1 {
+		t.Errorf("got %+v; want the mapping at rest", got)
+	}
+}
+
 func TestN52PortBehindStrictFilterDoesNotRest(t *testing.T) {
 	st, r := newTest(t, sourceOnly(masquerade()))
 	a := mapFlow(t, st, r, udp(alice, 40000, server, 53), 0)

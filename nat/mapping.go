@@ -215,7 +215,7 @@ func (s *State) reap(shard int, now int64, limit int) int {
 			return n
 		}
 		e := &sh.entries[at]
-		isDone := e.flags&resting != 0 && seconds(now)-e.count > s.restSecs
+		isDone := e.flags&resting != 0 && int32(seconds(now)-e.count) > s.restSecs
 		if e.flags&(resting|late) == resting && !isDone {
 			return n
 		}

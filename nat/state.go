@@ -41,10 +41,11 @@ type Event struct {
 
 // State is the mappings. It lives across configuration generations and is safe
 // for concurrent use by all workers. It reads no clock: now is nanoseconds on any
-// clock that does not go back, the same one for all calls.
+// clock that does not go back, the same one for all calls; workers may be a little
+// apart.
 type State struct {
 	config   Config
-	restSecs uint32
+	restSecs int32
 	hasher   flow.Hasher
 	shards   [shards]shard
 	outside  outsideIndex
@@ -70,7 +71,7 @@ func New(c Config) *State {
 	random := rand.NewChaCha8(c.Seed)
 	s := &State{
 		config:   c,
-		restSecs: uint32((c.Rest + time.Second - 1) / time.Second),
+		restSecs: int32((c.Rest + time.Second - 1) / time.Second),
 		hasher:   flow.NewHasher([3]uint64{random.Uint64(), random.Uint64(), random.Uint64()}),
 		hosts:    pairs{key: random.Uint64(), byFirst: true},
 		permits:  pairs{key: random.Uint64()},
