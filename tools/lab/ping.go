@@ -132,7 +132,10 @@ func receivePacket(c syscall.RawConn, buf []byte) (n int, err error) {
 		n, _, err = unix.Recvfrom(int(fd), buf, 0)
 		return !errors.Is(err, unix.EAGAIN)
 	})
-	return n, errors.Join(rerr, err)
+	if rerr != nil {
+		return 0, rerr // the deadline, say; err is EAGAIN then
+	}
+	return n, err
 }
 
 // echo returns the ICMP message of p.

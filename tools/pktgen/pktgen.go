@@ -11,10 +11,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 )
 
@@ -42,7 +42,17 @@ type Config struct {
 // A Generator is a loaded program. Not safe for concurrent use.
 type Generator struct {
 	prog  *ebpf.Program
+	pace  *ebpf.Map
 	frame []byte
+}
+
+// pacing is the value of the program's map, shared with program.
+type pacing struct {
+	// Next is when the next frame is due, and Interval the time between two, in
+	// nanoseconds of the monotonic clock. Interval 0 means no limit.
+	Next, Interval uint64
+	// Sent counts frames.
+	Sent uint64
 }
 
 // Open loads the program.
@@ -54,18 +64,22 @@ func Open(c Config) (*Generator, error) {
 	if err != nil {
 		return nil, err
 	}
-	frame := template(c, dev.HardwareAddr)
-	prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-		Name: "pktgen", Type: ebpf.XDP, License: "Apache-2.0", Instructions: program(dev.Index, c.Flows, sum(frame[ipAt:udpAt])),
+	g := &Generator{frame: template(c, dev.HardwareAddr)}
+	g.pace, err = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 24, MaxEntries: 1})
+	if err != nil {
+		return nil, fmt.Errorf("make map of packet generator: %w", err)
+	}
+	g.prog, err = ebpf.NewProgram(&ebpf.ProgramSpec{
+		Name: "pktgen", Type: ebpf.XDP, License: "Apache-2.0", Instructions: program(dev.Index, c.Flows, g.pace.FD(), g.frame),
 	})
 	if err != nil {
-		return nil, fmt.Errorf("load packet generator: %w", err)
+		return nil, errors.Join(fmt.Errorf("load packet generator: %w", err), g.pace.Close())
 	}
-	return &Generator{prog, frame}, nil
+	return g, nil
 }
 
 // Close unloads the program.
-func (g *Generator) Close() error { return g.prog.Close() }
+func (g *Generator) Close() error { return errors.Join(g.prog.Close(), g.pace.Close()) }
 
 // template returns a frame with UDP checksum 0 and IP checksum 0.
 func template(c Config, from net.HardwareAddr) []byte {
@@ -93,76 +107,45 @@ func sum(b []byte) int32 {
 	return int32(s>>16 + s&0xffff)
 }
 
-// program writes source address and port of a random flow, and the IP checksum for
-// them, and redirects the frame. The page it works on keeps what it wrote before.
-func program(ifindex, flows int, ipSum int32) asm.Instructions {
-	const data, end = 0, 4 // in struct xdp_md
-	return asm.Instructions{
-		asm.Mov.Reg(asm.R6, asm.R1),
-		asm.FnGetPrandomU32.Call(),
-		asm.Mod.Imm32(asm.R0, int32(flows)),
-		asm.Mov.Reg(asm.R7, asm.R0),
-		asm.LoadMem(asm.R1, asm.R6, data, asm.Word),
-		asm.LoadMem(asm.R2, asm.R6, end, asm.Word),
-		asm.Mov.Reg(asm.R3, asm.R1),
-		asm.Add.Imm(asm.R3, FrameLen),
-		asm.Mov.Imm(asm.R0, 1), // XDP_DROP
-		asm.JGT.Reg(asm.R3, asm.R2, "exit"),
-
-		asm.Mov.Reg(asm.R4, asm.R7), // low half of the source address
-		asm.RSh.Imm(asm.R4, 4),
-		asm.StoreMem(asm.R1, ipAt+14, asm.R4, asm.Half),
-		asm.Add.Imm(asm.R4, ipSum), // checksum
-		asm.Mov.Reg(asm.R3, asm.R4),
-		asm.RSh.Imm(asm.R3, 16),
-		asm.And.Imm(asm.R4, 0xffff),
-		asm.Add.Reg(asm.R4, asm.R3),
-		asm.Xor.Imm(asm.R4, 0xffff),
-		asm.StoreMem(asm.R1, ipAt+10, asm.R4, asm.Half),
-		asm.And.Imm(asm.R7, 15), // source port
-		asm.Mul.Imm(asm.R7, 3000),
-		asm.Add.Imm(asm.R7, 1024),
-		asm.StoreMem(asm.R1, udpAt, asm.R7, asm.Half),
-
-		asm.Mov.Imm(asm.R1, int32(ifindex)),
-		asm.Mov.Imm(asm.R2, 0),
-		asm.FnRedirect.Call(),
-		asm.Return().WithSymbol("exit"),
-	}
-}
-
-// Run offers frames for the given time: rate a second, in bursts a millisecond
-// apart, or as many as the core can make if rate is 0. It returns how many it
-// offered; the device may have dropped some.
+// Run offers frames for the given time, evenly, rate a second, or as many as the
+// core can make if rate is 0. It keeps the core busy. It returns how many it offered;
+// the device may have dropped some.
 func (g *Generator) Run(ctx context.Context, rate int, during time.Duration) (uint64, error) {
-	const burst = 50000 // frames in one call where there is no rate
-	var sent uint64
-	start := time.Now()
-	for {
-		elapsed := time.Since(start)
-		if elapsed >= during || ctx.Err() != nil {
-			return sent, ctx.Err()
-		}
-		n := uint64(burst)
-		if rate > 0 {
-			due := uint64(elapsed.Seconds() * float64(rate))
-			if due <= sent {
-				time.Sleep(time.Millisecond / 2)
-				continue
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var p pacing
+	if rate > 0 {
+		p.Interval = uint64(time.Second) / uint64(rate)
+	}
+	if err := g.pace.Put(uint32(0), p); err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, during)
+	defer cancel()
+	// One call runs to the end: to set it up takes the kernel longer than a frame
+	// may be late. A signal ends it, one that the Go runtime knows to ignore.
+	pid, thread := unix.Getpid(), unix.Gettid()
+	running := make(chan struct{})
+	defer close(running)
+	go func() {
+		<-ctx.Done()
+		for {
+			select {
+			case <-running:
+				return
+			case <-time.After(time.Millisecond): // the first may come before the call
+				unix.Tgkill(pid, thread, unix.SIGURG)
 			}
-			n = min(due-sent, burst)
 		}
-		if err := g.send(uint32(n)); err != nil {
-			return sent, err
+	}()
+	for ctx.Err() == nil {
+		if err := runLive(g.prog.FD(), g.frame); err != nil && !errors.Is(err, unix.EINTR) {
+			return 0, fmt.Errorf("send frames: %w", err)
 		}
-		sent += n
 	}
-}
-
-func (g *Generator) send(n uint32) error {
-	_, err := g.prog.Run(&ebpf.RunOptions{Data: g.frame, Repeat: n, Flags: unix.BPF_F_TEST_XDP_LIVE_FRAMES})
-	if err != nil && !errors.Is(err, unix.EINTR) {
-		return fmt.Errorf("send frames: %w", err)
+	err := g.pace.Lookup(uint32(0), &p)
+	if cause := context.Cause(ctx); !errors.Is(cause, context.DeadlineExceeded) {
+		err = errors.Join(err, cause)
 	}
-	return nil
+	return p.Sent, err
 }

@@ -11,7 +11,8 @@ import (
 	"openvra/tools/lab"
 )
 
-// TestFramesAreWholeAndOfManyFlows sends 2,000 frames and reads them at the other end.
+// TestFramesAreWholeAndOfManyFlows sends thousands of frames and reads them at the
+// other end.
 func TestFramesAreWholeAndOfManyFlows(t *testing.T) {
 	if err := lab.Missing(); err != nil {
 		if os.Getenv("VRA_REQUIRE_ROOT") == "1" {
@@ -47,6 +48,7 @@ func TestFramesAreWholeAndOfManyFlows(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var sent uint64
 	to := net.HardwareAddr{2, 0, 0, 0, 0, 9}
 	err = gen.Do(func() error {
 		g, err := Open(Config{Device: "out", To: to, Sources: netip.MustParsePrefix("10.1.0.0/16"), Destination: netip.MustParseAddr("198.51.100.10"), Flows: 100})
@@ -54,7 +56,7 @@ func TestFramesAreWholeAndOfManyFlows(t *testing.T) {
 			return err
 		}
 		defer g.Close()
-		_, err = g.Run(ctx, 20000, 100*time.Millisecond)
+		sent, err = g.Run(ctx, 20000, 300*time.Millisecond)
 		return err
 	})
 	if err != nil {
@@ -66,8 +68,9 @@ func TestFramesAreWholeAndOfManyFlows(t *testing.T) {
 	}
 	flows := map[flow]bool{}
 	frames := capture.Stop()
-	if len(frames) < 1500 || len(frames) > 2100 {
-		t.Errorf("%d frames arrived; want nearly 2000", len(frames))
+	// How many depends on what else the machine does; too many would be wrong.
+	if len(frames) < 1000 || uint64(len(frames)) > sent || sent > 6100 {
+		t.Errorf("%d frames of %d arrived; want most of at most 6000", len(frames), sent)
 	}
 	for _, f := range frames {
 		b := f.Bytes
