@@ -35,9 +35,9 @@ type Table[K comparable] struct {
 	halfOpen int
 	// wheel[0] holds sessions by the second in which to look at them, wheel[1]
 	// half-open ones, so that these can be found oldest first.
-	wheel  [2][wheelSize]ID
-	cursor uint32 // wheel slot up to which time has been worked off
-	at     ID     // where Expire left a slot unfinished
+	wheel   [2][wheelSize]ID
+	cursor  uint32 // wheel slot up to which time has been worked off
+	started bool
 }
 
 // New returns a table for at most limit sessions (1 to 2^28). It reserves about

@@ -33,7 +33,7 @@ const (
 // Timeouts are the idle times after which sessions end.
 type Timeouts struct {
 	TCPSyn, TCPEstablished, TCPTransitory, TCPReset time.Duration
-	UDP, UDPNew, ICMP, Other              time.Duration
+	UDP, UDPNew, ICMP, Other                        time.Duration
 }
 
 // Ticks returns the timeouts by state, as Table.SetTimeouts wants them.

@@ -7,18 +7,21 @@ package session
 
 func (t *Table[K]) wheelOf(s *Session[K]) int { return b2i(s.State.HalfOpen()) }
 
+// reach is how far ahead, in slots, a session is put at most. What is due later is
+// looked at then and put on: at half a turn no slot can be mistaken for one of the
+// past that has not been worked off.
+const reach = wheelSize / 2
+
 func (t *Table[K]) schedule(id ID, now uint32) {
 	s := &t.slab[id]
-	due := s.LastSeen + t.timeouts[s.State]
-	if int32(due-now) < 1<<wheelTick {
-		due = now + 1<<wheelTick
+	at := now >> wheelTick
+	if !t.started {
+		t.started, t.cursor = true, at
 	}
-	slot := due >> wheelTick
-	if far := t.cursor + wheelSize - 1; int32(slot-far) > 0 {
-		slot = far
-	}
-	if int32(slot-t.cursor) <= 0 {
-		slot = t.cursor + 1
+	slot := (s.LastSeen + t.timeouts[s.State]) >> wheelTick
+	slot = at + min(max(slot-at, 1), reach-1)
+	if int32((s.LastSeen+t.timeouts[s.State])-now) < 0 {
+		slot = at + 1
 	}
 	slot %= wheelSize
 	head := &t.wheel[t.wheelOf(s)][slot]
@@ -56,9 +59,8 @@ func (t *Table[K]) unschedule(id ID) {
 // went. Called often, it spreads a second's work over that second.
 func (t *Table[K]) Expire(now uint32, budget int, onRemove func(ID)) int {
 	target := now >> wheelTick
-	if t.cursor == 0 || int32(target-t.cursor) > wheelSize {
-		// First call, or asleep for more than a turn: all slots are due.
-		t.cursor = target - wheelSize
+	if !t.started || int32(target-t.cursor) >= reach {
+		return t.restart(now, onRemove)
 	}
 	n := 0
 	for ; int32(target-t.cursor) > 0; t.cursor++ {
@@ -68,26 +70,35 @@ func (t *Table[K]) Expire(now uint32, budget int, onRemove func(ID)) int {
 				if budget--; budget < 0 {
 					return n
 				}
-				id := t.wheel[w][slot]
-				s := &t.slab[id]
-				if s.Idle(now) < t.timeouts[s.State] {
-					t.unschedule(id)
-					t.later(id, now)
-					continue
-				}
-				onRemove(id)
-				t.Remove(id)
-				n++
+				n += t.look(t.wheel[w][slot], now, onRemove)
 			}
 		}
 	}
 	return n
 }
 
-// later puts a session that is still in use into a slot after the present one.
-func (t *Table[K]) later(id ID, now uint32) {
-	save := t.cursor
-	t.cursor = now >> wheelTick
-	t.schedule(id, now)
-	t.cursor = save
+// look ends a session that has been idle too long, and puts another one on.
+func (t *Table[K]) look(id ID, now uint32, onRemove func(ID)) int {
+	s := &t.slab[id]
+	if s.Idle(now) < t.timeouts[s.State] {
+		t.unschedule(id)
+		t.schedule(id, now)
+		return 0
+	}
+	onRemove(id)
+	t.Remove(id)
+	return 1
+}
+
+// restart looks at all sessions: at the first call, and when nobody has called for half
+// a turn of the wheel, 36 minutes.
+func (t *Table[K]) restart(now uint32, onRemove func(ID)) int {
+	t.started, t.cursor = true, now>>wheelTick
+	n := 0
+	for id := ID(1); id < t.fresh; id++ {
+		if t.slab[id].State != Free {
+			n += t.look(id, now, onRemove)
+		}
+	}
+	return n
 }
