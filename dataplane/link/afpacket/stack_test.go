@@ -2,6 +2,7 @@ package afpacket
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -15,6 +16,7 @@ import (
 
 	"openvra/dataplane/gso"
 	"openvra/dataplane/header"
+	"openvra/dataplane/link"
 	"openvra/dataplane/link/linktest"
 	"openvra/dataplane/packet"
 )
@@ -33,6 +35,7 @@ func host(t *testing.T, device string, number int, f func() error) (done <-chan 
 		<-moved
 		linktest.IP(t, "link set "+device+" up")
 		linktest.IP(t, fmt.Sprintf("addr add 192.0.2.%d/24 dev %s", number, device))
+		linktest.AwaitUp(t, device)
 		result <- f()
 	}()
 	linktest.IP(t, fmt.Sprintf("link set %s netns %d", device, <-tid))
@@ -41,7 +44,7 @@ func host(t *testing.T, device string, number int, f func() error) (done <-chan 
 }
 
 // wirePorts joins two ports to a wire: what one receives the other sends, as send
-// makes it. It returns when stop is closed.
+// makes it. It returns when stop is closed, or a host is gone and its device with it.
 func wirePorts(t *testing.T, a, b *Port, stop <-chan struct{}, send func(p *packet.Packet, to *Port)) {
 	var batch packet.Batch
 	for {
@@ -52,7 +55,9 @@ func wirePorts(t *testing.T, a, b *Port, stop <-chan struct{}, send func(p *pack
 		}
 		n := 0
 		for i, p := range []*Port{a, b} {
-			if err := p.Queues()[0].Rx(&batch); err != nil {
+			if err := p.Queues()[0].Rx(&batch); errors.Is(err, link.ErrDown) {
+				return
+			} else if err != nil {
 				t.Errorf("Rx: %v", err)
 				return
 			}

@@ -112,6 +112,9 @@ func (d Driver) numbered(n int) []Frame {
 func (d Driver) testReceive(t *testing.T) {
 	want := d.numbered(250)
 	p, q, _ := d.open(t, want)
+	if q.FD() >= 0 && !Wait(q.FD(), 2000) {
+		t.Error("the descriptor does not poll readable with frames there")
+	}
 	i, total := 0, 0
 	Receive(t, q, len(want), func(b *packet.Batch) {
 		for j := range b.P[:b.N] {

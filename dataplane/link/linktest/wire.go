@@ -12,6 +12,7 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"openvra/dataplane/link/netdev"
 	"openvra/dataplane/packet"
 )
 
@@ -46,12 +47,37 @@ func IP(t testing.TB, args string) {
 	}
 }
 
-// Veth makes a pair of devices in the thread's namespace and takes them up.
+// Veth makes a pair of devices in the thread's namespace, takes them up and waits
+// until both carry frames.
 func Veth(t testing.TB, a, b string) {
 	t.Helper()
 	IP(t, "link add "+a+" type veth peer name "+b)
 	IP(t, "link set "+b+" up")
 	IP(t, "link set "+a+" up")
+	AwaitUp(t, a, b)
+}
+
+// AwaitUp waits until the devices, in the thread's namespace, carry frames: the
+// kernel lets a device send only some time after its carrier is there.
+func AwaitUp(t testing.TB, devices ...string) {
+	t.Helper()
+	fd, err := netdev.Control()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	for _, d := range devices {
+		for deadline := time.Now().Add(5 * time.Second); !netdev.Up(fd, d); time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("device %s does not come up", d)
+			}
+		}
+		// The flag is set a moment before the device may send, under a lock that
+		// this waits for.
+		if err := netdev.SetUp(fd, d); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Wire is a plain packet socket on a device: one system call a frame, nothing
