@@ -105,9 +105,10 @@ func (r *Rules) Source(f Flow, out uint16) *Rule {
 
 // HairpinSource returns the rule for the source of a flow whose Target says
 // Hairpin: the one that would hold if f, as it arrived, went outside, whichever the
-// port (RFC 4787, REQ-9a). Where no rule holds it is a masquerade, since a server in the
-// client's own network must answer through the gateway. Give State.Map the address that f
-// was sent to as the egress address.
+// port (RFC 4787, REQ-9a). Where no rule holds it is a masquerade, since a server in
+// the client's own network must answer through the gateway. The egress address for
+// State.Map is that of the port to which the address that f was sent to belongs, so
+// that the client shows what it shows outside.
 func (r *Rules) HairpinSource(f Flow) *Rule {
 	if rule := r.sources.find(&f, 0, true); rule != nil {
 		return rule

@@ -31,7 +31,7 @@ type Config struct {
 }
 
 // An Event is the beginning or end of a mapping (RFC 6888, REQ-12); it says
-// nothing of destinations (REQ-13), but for protocols without ports.
+// nothing of destinations (REQ-13), but for mappings that are for one remote.
 type Event struct {
 	Began bool
 	// At is the time given by the caller that caused it, in nanoseconds.
