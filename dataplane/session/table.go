@@ -33,6 +33,8 @@ type Table[K comparable] struct {
 	fresh    ID       // IDs from here on were never used
 	used     int
 	halfOpen int
+	// maxHalfOpen is how many half-open sessions there may be.
+	maxHalfOpen int
 	// wheel[0] holds sessions by the second in which to look at them, wheel[1]
 	// half-open ones, so that these can be found oldest first.
 	wheel   [2][wheelSize]ID
@@ -53,6 +55,8 @@ func New[K comparable](limit int, hash func(K) uint64) *Table[K] {
 		slab:     make([]Session[K], limit+1),
 		due:      make([]uint16, limit+1),
 		fresh:    1,
+
+		maxHalfOpen: limit,
 	}
 }
 
@@ -70,6 +74,10 @@ func alignedBuckets(n int) []bucket {
 // SetTimeouts sets how long, in ticks, a session of each state may be idle. It
 // holds for sessions that are there when they are next looked at.
 func (t *Table[K]) SetTimeouts(ts *[States]uint32) { t.timeouts = ts }
+
+// SetHalfOpenLimit sets how many half-open sessions there may be, at least 1. One that
+// comes above it takes the place of the oldest.
+func (t *Table[K]) SetHalfOpenLimit(n int) { t.maxHalfOpen = max(n, 1) }
 
 // Used returns the number of sessions, HalfOpen how many of them are half open.
 func (t *Table[K]) Used() int     { return t.used }
@@ -129,14 +137,18 @@ func (t *Table[K]) Find(hash uint64, k K, candidate uint32) (ID, Dir) {
 }
 
 // Insert adds a session for the two keys, which must not be there, and returns it
-// with everything but Key, State and LastSeen zero. If the table is full, the
-// half-open session that is nearest its end is removed first, and onRemove called
-// with it. It returns 0 if there is no room.
+// with everything but Key, State and LastSeen zero. If the table is full, or it is a
+// half-open session and there are as many as may be, the half-open session that is
+// nearest its end is removed first, and onRemove called with it. It returns 0 if there
+// is no room.
 //
 // If both keys are the same (a host that speaks to itself through a hairpin),
 // there is one entry, for the original direction.
 func (t *Table[K]) Insert(orig, reply K, state State, now uint32, onRemove func(ID)) ID {
-	id := t.take(now, onRemove)
+	if state.HalfOpen() && t.halfOpen >= t.maxHalfOpen {
+		t.shed(onRemove)
+	}
+	id := t.take(onRemove)
 	if id == 0 {
 		return 0
 	}
@@ -159,14 +171,20 @@ func (t *Table[K]) Insert(orig, reply K, state State, now uint32, onRemove func(
 	return id
 }
 
-func (t *Table[K]) take(now uint32, onRemove func(ID)) ID {
-	if t.free == 0 && int(t.fresh) == len(t.slab) {
-		old := t.oldestHalfOpen()
-		if old == 0 {
-			return 0
-		}
-		onRemove(old)
-		t.Remove(old)
+// shed removes the oldest half-open session, and reports whether there was one.
+func (t *Table[K]) shed(onRemove func(ID)) bool {
+	old := t.oldestHalfOpen()
+	if old == 0 {
+		return false
+	}
+	onRemove(old)
+	t.Remove(old)
+	return true
+}
+
+func (t *Table[K]) take(onRemove func(ID)) ID {
+	if t.free == 0 && int(t.fresh) == len(t.slab) && !t.shed(onRemove) {
+		return 0
 	}
 	if id := t.free; id != 0 {
 		t.free = t.slab[id].next
