@@ -61,6 +61,7 @@ func (s *state) adopt(d *decider, now int64) error {
 	if err := s.neighbors.SetStatic(static, now); err != nil {
 		return err
 	}
+	s.neighbors.SetReachable(int64(d.config.Timeouts.Neighbor))
 	s.nat.Bind(d.rules)
 	s.soft = d.soft
 	return nil
@@ -129,6 +130,8 @@ func limits(c *config.Config) dataplane.Limits {
 		FragmentDatagrams: l.Fragments, FragmentBytes: int(l.FragmentBytes), FragmentsPer: l.FragmentsPerDatagram,
 		FragmentTimeout: int64(c.Timeouts.Fragment),
 		ICMPPerSecond:   l.ICMPErrorsPerSecond, ICMPBurst: l.ICMPErrorBurst, ICMPPerDestination: l.ICMPErrorsPerDestination,
+		ARPPerSecond: l.ARPPerSecond, HalfOpenPercent: l.HalfOpenPercent, LogLinesPerSecond: l.LogLinesPerSecond,
+		HeldPackets: l.HeldPackets, HeldPerNeighbor: l.NeighborQueue,
 	}
 }
 
@@ -255,8 +258,8 @@ func (b *builder) addTunnels() error {
 		c := &b.c.Tunnels[i]
 		tc := tunnel.Config{
 			Name: c.Name, Local: c.Local, Mode: tunnelModes[c.Mode], Pools: c.Pools,
-			StrictSource: c.RPF == config.RPFStrict,
-			Options:      tunnel.Options{TTL: uint8(c.TTL), SetDF: c.DF == config.DFSet},
+			StrictSource: c.RPF == config.RPFStrict, PathMTUAge: int64(c.PMTUAge), PeerRate: c.PeerRate,
+			Options: tunnel.Options{TTL: uint8(c.TTL), SetDF: c.DF == config.DFSet},
 		}
 		if c.DSCP == config.InheritDSCP {
 			tc.Options.CopyDSCP = true

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"openvra/dataplane/drop"
+	"openvra/dataplane/rate"
 )
 
 // Counters are one worker's counts since its start. Written by the worker, read by
@@ -109,4 +110,5 @@ func (w *Worker) growPorts(n int) {
 	}
 	w.ports.Store(&list)
 	w.count.port = make([]portCount, n)
+	w.arpMeters = append(w.arpMeters, make([]rate.Meter, n-len(w.arpMeters))...)
 }

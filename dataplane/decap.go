@@ -33,6 +33,10 @@ func (w *Worker) decap(p *packet.Packet, m *meta) {
 		w.drop(p, reason)
 		return
 	}
+	if peer != nil && !t.Soft.Admit(peer.Index, w.now) {
+		w.drop(p, drop.RateLimited)
+		return
+	}
 	if reason := tunnel.Decap(p); reason != drop.None {
 		w.drop(p, reason)
 		return

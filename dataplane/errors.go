@@ -13,16 +13,6 @@ import (
 	"openvra/dataplane/tunnel"
 )
 
-// newLimiter returns the worker's limiter of its own ICMP errors.
-func (w *Worker) newLimiter(l Limits) *icmp.Limiter {
-	lim := icmp.DefaultLimits()
-	lim.Rate, lim.Burst = l.ICMPPerSecond, l.ICMPBurst
-	if l.ICMPPerDestination > 0 {
-		lim.HostRate = l.ICMPPerDestination
-	}
-	return icmp.NewLimiter(lim, w.opt.Secret[0])
-}
-
 // refuse ends a packet that is not to go, and tells its sender if the decision asks
 // for it.
 func (w *Worker) refuse(p *packet.Packet, m *meta, d Decision) {

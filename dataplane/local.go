@@ -17,12 +17,16 @@ func (a addresses) OnLink(port uint16, ip uint32) bool { return a.Subnet(port, i
 func (w *Worker) arp(p *packet.Packet, m *meta) {
 	port := &w.plan.Ports[p.Port]
 	mac := neigh.MAC(port.MAC)
+	if p.End-p.L3 >= header.ARPLen && header.ARP(p.Buf[p.L3:]).Opcode() == header.ARPRequest && !w.arpMeters[p.Port].Allow(w.arpLimit, w.now) {
+		w.drop(p, drop.RateLimited)
+		return
+	}
 	v := w.plan.Neighbors.HandleARP(p.Port, p.Buf[p.L3:p.End], mac, addresses{w.plan}, w.now)
 	switch {
 	case v.Conflict == neigh.OwnAddress, v.Conflict == neigh.StaticNeighbor:
 		if w.logs.Allow(w.now) {
 			h := header.ARP(p.Buf[p.L3:p.End])
-			w.log.Warn("address conflict", "port", port.Name, "address", netAddr(h.SenderIP()), "mac", neigh.MACOf(h.SenderMAC()).String(), "static", v.Conflict == neigh.StaticNeighbor)
+			w.log.Warn("address conflict", "port", port.Name, "address", netAddr(h.SenderIP()), "mac", neigh.MACOf(h.SenderMAC()).String(), "static", v.Conflict == neigh.StaticNeighbor, w.logs.Suppressed())
 		}
 	case v.Reply:
 		if out := w.arpFrame(p.Port); out != nil {

@@ -233,16 +233,6 @@ type Plan struct {
 	Limits    Limits
 }
 
-// Limits bound what packets can make a worker keep.
-type Limits struct {
-	// FragmentDatagrams, FragmentBytes and FragmentsPer bound fragments of a worker.
-	FragmentDatagrams, FragmentBytes, FragmentsPer int
-	FragmentTimeout                                int64 // ns
-	// ICMPPerSecond, ICMPBurst and ICMPPerDestination (per second) bound the ICMP
-	// errors that a worker sends.
-	ICMPPerSecond, ICMPBurst, ICMPPerDestination int
-}
-
 // NewWays returns an empty list: way 0 and nothing else.
 func NewWays() *Ways {
 	w := &Ways{index: map[Way]uint32{}, refs: make([]atomic.Uint32, maxWays)}

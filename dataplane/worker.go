@@ -15,6 +15,7 @@ import (
 	"openvra/dataplane/link"
 	"openvra/dataplane/neigh"
 	"openvra/dataplane/packet"
+	"openvra/dataplane/rate"
 	"openvra/dataplane/session"
 )
 
@@ -87,6 +88,8 @@ type Worker struct {
 	announceAt int64
 	ticked     int64
 	logs       logLimit
+	arpLimit   rate.Limit
+	arpMeters  []rate.Meter // by logical port
 
 	control  atomic.Pointer[func()]
 	wakeFD   int
@@ -102,7 +105,7 @@ func NewWorker(o WorkerOptions) *Worker {
 	if o.Rings != nil {
 		o.Rings.workers[o.ID] = w
 	}
-	w.hold = neigh.NewHold(holdNeighbors, holdBytes)
+	w.hold = neigh.NewHold(neigh.DefaultHoldLimits())
 	w.ports.Store(&[]*PortCounters{})
 	return w
 }
@@ -121,23 +124,6 @@ func (w *Worker) SetQueues(q []link.Queue, segments []bool) {
 	}
 }
 
-// Bounds of what a worker keeps of packets that wait for neighbors.
-const (
-	holdNeighbors = 1024
-	holdBytes     = 4 << 20
-)
-
-// logLimit lets one line a second through.
-type logLimit struct{ last int64 }
-
-func (l *logLimit) Allow(now int64) bool {
-	if l.last != 0 && now-l.last < second {
-		return false
-	}
-	l.last = now
-	return true
-}
-
 // Sessions returns the worker's table, for use inside Do.
 func (w *Worker) Sessions() *session.Table[flow.Key] { return w.sessions }
 
@@ -151,24 +137,6 @@ func (w *Worker) begin(now int64) {
 		w.setLimits(p.Limits)
 	}
 	w.ways = w.plan.Ways.All()
-}
-
-// setLimits makes what the limits bound, anew where they have changed.
-func (w *Worker) setLimits(l Limits) {
-	if w.frags != nil && l == w.limits {
-		return
-	}
-	w.limits = l
-	w.limiter = w.newLimiter(l)
-	t, err := w.newTracker(l)
-	if err != nil { // limits that config does not let through
-		w.log.Error("fragment limits refused", "err", err)
-		t, _ = frag.New(frag.DefaultConfig())
-	}
-	if w.frags != nil {
-		w.lose(w.frags.Held(), drop.FragmentTimeout)
-	}
-	w.frags = t
 }
 
 // Poll runs one batch of each queue and of the rings, and what is due by the clock.
@@ -259,7 +227,7 @@ func (w *Worker) guarded(step, from int) (ok bool) {
 				}
 			}
 			if w.logs.Allow(w.now) {
-				w.log.Error("packet caused a panic", "worker", w.opt.ID, "step", w.opt.Line[step].Name, "reason", r, "stack", string(debug.Stack()))
+				w.log.Error("packet caused a panic", "worker", w.opt.ID, "step", w.opt.Line[step].Name, "reason", r, "stack", string(debug.Stack()), w.logs.Suppressed())
 			}
 		}
 	}()

@@ -8,7 +8,7 @@
 // second or more often). A Hold belongs to one worker. Time is an argument, in
 // nanoseconds of one monotonic clock.
 //
-//	            Resolve            answer               30 s
+//	            Resolve            answer            Reachable
 //	(nothing) ----------> Incomplete ------> Reachable ------> Stale
 //	                        |    ^               ^               | used
 //	        3 requests, 1 s |    | 3 requests    | answer        v

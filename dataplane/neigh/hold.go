@@ -7,18 +7,29 @@ import (
 	"openvra/dataplane/packet"
 )
 
-const (
-	// PerNeighbor is how many packets wait for one neighbor at most.
-	PerNeighbor = 3
-	// holdTime is how long a packet waits at most, in nanoseconds, come what may:
-	// longer than asking takes.
-	holdTime = 10e9
-)
+// holdTime is how long a packet waits at most, in nanoseconds, come what may: longer
+// than asking takes.
+const holdTime = 10e9
+
+// HoldLimits bound a Hold; each is at least 1.
+type HoldLimits struct {
+	// Neighbors is how many neighbors packets wait for.
+	Neighbors int
+	// PerNeighbor is how many packets wait for one neighbor.
+	PerNeighbor int
+	// Packets and Bytes are how many packets wait, and the storage they take.
+	Packets, Bytes int
+}
+
+// DefaultHoldLimits returns bounds for one worker.
+func DefaultHoldLimits() HoldLimits {
+	return HoldLimits{Neighbors: 1024, PerNeighbor: 3, Packets: 4096, Bytes: 4 << 20}
+}
 
 // A Hold keeps the packets of one worker that wait for a neighbor. Belongs to the
 // worker; not for concurrent use.
 type Hold struct {
-	maxNeighbors, maxBytes int
+	limits HoldLimits
 
 	// refs and queues go together, in order of the first packet.
 	refs    []Ref
@@ -28,16 +39,15 @@ type Hold struct {
 }
 
 type queue struct {
-	p        [PerNeighbor]*packet.Packet
-	n        int
+	p        []*packet.Packet
 	deadline int64
 }
 
-// NewHold returns an empty hold for packets of at most that many neighbors and
-// bytes of storage.
-func NewHold(maxNeighbors, maxBytes int) *Hold {
-	return &Hold{maxNeighbors: maxNeighbors, maxBytes: maxBytes}
-}
+// NewHold returns an empty hold.
+func NewHold(l HoldLimits) *Hold { return &Hold{limits: l} }
+
+// SetLimits replaces the limits. What waits already goes on waiting.
+func (h *Hold) SetLimits(l HoldLimits) { h.limits = l }
 
 // Len returns how many packets wait.
 func (h *Hold) Len() int { return h.packets }
@@ -47,18 +57,10 @@ func (h *Hold) Len() int { return h.packets }
 // the most (RFC 1122 section 2.3.2.2), or p itself if the hold is full.
 func (h *Hold) Put(ref Ref, p *packet.Packet, now int64) drop.Reason {
 	i := slices.Index(h.refs, ref)
-	if i >= 0 && h.queues[i].n == PerNeighbor {
-		q := &h.queues[i]
-		freed := len(q.p[0].Buf)
-		if h.bytes-freed+size(p) > h.maxBytes {
-			return drop.NeighborQueueFull
-		}
-		copy(q.p[:], q.p[1:])
-		q.p[PerNeighbor-1] = p.Clone()
-		h.bytes += len(q.p[PerNeighbor-1].Buf) - freed
-		return drop.NeighborQueueFull
+	if i >= 0 && len(h.queues[i].p) >= h.limits.PerNeighbor {
+		return h.replace(&h.queues[i], p)
 	}
-	if h.bytes+size(p) > h.maxBytes || i < 0 && len(h.refs) >= h.maxNeighbors {
+	if h.packets >= h.limits.Packets || h.bytes+size(p) > h.limits.Bytes || i < 0 && len(h.refs) >= h.limits.Neighbors {
 		return drop.NeighborQueueFull
 	}
 	if i < 0 {
@@ -67,11 +69,19 @@ func (h *Hold) Put(ref Ref, p *packet.Packet, now int64) drop.Reason {
 		h.queues = append(h.queues, queue{deadline: now + holdTime})
 	}
 	q := &h.queues[i]
-	q.p[q.n] = p.Clone()
-	h.bytes += len(q.p[q.n].Buf)
+	q.p = append(q.p, p.Clone())
+	h.bytes += len(q.p[len(q.p)-1].Buf)
 	h.packets++
-	q.n++
 	return drop.None
+}
+
+// replace puts p in place of the oldest packet of q, if there is room for it.
+func (h *Hold) replace(q *queue, p *packet.Packet) drop.Reason {
+	if freed := len(q.p[0].Buf); h.bytes-freed+size(p) <= h.limits.Bytes {
+		q.p = append(slices.Delete(q.p, 0, 1), p.Clone())
+		h.bytes += len(q.p[len(q.p)-1].Buf) - freed
+	}
+	return drop.NeighborQueueFull
 }
 
 // size returns what a clone of p takes, in bytes: see packet.Packet.Clone.
@@ -91,7 +101,7 @@ func (h *Hold) Take(t *Table, now int64, send func(*packet.Packet, MAC), lose fu
 			kept++
 			continue
 		}
-		for _, p := range q.p[:q.n] {
+		for _, p := range q.p {
 			h.packets--
 			h.bytes -= len(p.Buf)
 			if ok {

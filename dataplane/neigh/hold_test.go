@@ -31,7 +31,7 @@ func TestHeldPacketsLeaveWhenTheNeighborAnswers(t *testing.T) {
 	tab := table(t, Config{Capacity: 8})
 	a, _, _ := tab.Resolve(port, peerIP, 0)
 	b, _, _ := tab.Resolve(port, peerIP+1, 0)
-	h := NewHold(8, 1<<20)
+	h := NewHold(HoldLimits{8, 3, 100, 1 << 20})
 	for i, ref := range []Ref{a, b, a, a} {
 		p := numbered(t, byte(i+1), 100)
 		if got := h.Put(ref, p, 0); got != drop.None {
@@ -60,7 +60,7 @@ func TestHeldPacketsLeaveWhenTheNeighborAnswers(t *testing.T) {
 func TestHeldPacketsAreLostWhenTheEntryGoes(t *testing.T) {
 	tab := table(t, Config{Capacity: 8})
 	ref, _, _ := tab.Resolve(port, peerIP, 0)
-	h := NewHold(8, 1<<20)
+	h := NewHold(HoldLimits{8, 3, 100, 1 << 20})
 	h.Put(ref, numbered(t, 1, 100), 0)
 	tab.Flush(port)
 	if _, lost := take(h, tab, 1); !slices.Equal(lost, []byte{1}) {
@@ -74,7 +74,7 @@ func TestHeldPacketsAreLostWhenTheEntryGoes(t *testing.T) {
 }
 
 func TestHoldIsBounded(t *testing.T) {
-	h := NewHold(4, 10_000)
+	h := NewHold(HoldLimits{4, 3, 100, 10_000})
 	for i := range 100 {
 		want := drop.None
 		if i >= 4 {
@@ -84,7 +84,7 @@ func TestHoldIsBounded(t *testing.T) {
 			t.Fatalf("neighbor %d: got %v; want %v", i, got, want)
 		}
 	}
-	h = NewHold(100, 10_000)
+	h = NewHold(HoldLimits{100, 3, 100, 10_000})
 	held := 0
 	for i := range 300 {
 		if h.Put(Ref(i%100+1), numbered(t, 0, 1000), 0) == drop.None {
@@ -102,7 +102,7 @@ func TestHoldIsBounded(t *testing.T) {
 func TestALargePacketDoesNotPushOutASmallOne(t *testing.T) {
 	tab := table(t, Config{Capacity: 2})
 	ref, _, _ := tab.Resolve(port, peerIP, 0)
-	h := NewHold(4, 1000)
+	h := NewHold(HoldLimits{4, 3, 100, 1000})
 	for i := range byte(3) {
 		h.Put(ref, numbered(t, i, 100), 0)
 	}
@@ -112,5 +112,31 @@ func TestALargePacketDoesNotPushOutASmallOne(t *testing.T) {
 	answer(tab, peer, 0)
 	if sent, _ := take(h, tab, 0); !slices.Equal(sent, []byte{0, 1, 2}) {
 		t.Errorf("got %v sent; want 0 1 2", sent)
+	}
+}
+
+func TestHoldCountsPackets(t *testing.T) {
+	h := NewHold(HoldLimits{Neighbors: 4, PerNeighbor: 2, Packets: 5, Bytes: 1 << 20})
+	put := func(ref Ref, want drop.Reason, held int) {
+		t.Helper()
+		if got := h.Put(ref, numbered(t, byte(ref), 100), 0); got != want || h.Len() != held {
+			t.Errorf("for %d: got %v, %d held; want %v, %d", ref, got, h.Len(), want, held)
+		}
+	}
+	put(1, drop.None, 1)
+	put(1, drop.None, 2)
+	put(1, drop.NeighborQueueFull, 2)
+	put(2, drop.None, 3)
+	put(2, drop.None, 4)
+	put(3, drop.None, 5)
+	put(3, drop.NeighborQueueFull, 5)
+	put(4, drop.NeighborQueueFull, 5)
+	h.SetLimits(HoldLimits{Neighbors: 4, PerNeighbor: 3, Packets: 6, Bytes: 1 << 20})
+	put(3, drop.None, 6)
+	put(3, drop.NeighborQueueFull, 6)
+	h.SetLimits(HoldLimits{Neighbors: 4, PerNeighbor: 1, Packets: 1, Bytes: 1 << 20})
+	put(1, drop.NeighborQueueFull, 6)
+	if _, lost := take(h, table(t, Config{Capacity: 1}), 11*sec); len(lost) != 6 || h.Len() != 0 || h.bytes != 0 {
+		t.Errorf("got %d lost, %d held in %d bytes; want 6 lost and none held", len(lost), h.Len(), h.bytes)
 	}
 }

@@ -4,12 +4,11 @@ import "fmt"
 
 // Times, in nanoseconds.
 const (
-	reachableTime = 30e9  // RFC 4861 section 10: REACHABLE_TIME
-	retryTime     = 1e9   // RFC 1122 section 2.3.2.1: one request a second at most
-	failedTime    = 3e9   // RFC 4861 says nothing; as long as asking took
-	staleTime     = 600e9 // unused for so long: forgotten
-	lockTime      = 1e9   // the first answer wins over one that comes at once
-	maxTries      = 3     // RFC 4861 section 10: MAX_UNICAST_SOLICIT
+	retryTime  = 1e9   // RFC 1122 section 2.3.2.1: one request a second at most
+	failedTime = 3e9   // RFC 4861 says nothing; as long as asking took
+	staleTime  = 600e9 // unused for so long: forgotten
+	lockTime   = 1e9   // the first answer wins over one that comes at once
+	maxTries   = 3     // RFC 4861 section 10: MAX_UNICAST_SOLICIT
 	// tickWork bounds how many entries of a state one Tick looks at, and how many
 	// requests Resolve asks for until the next.
 	tickWork = 256
@@ -60,7 +59,7 @@ func (t *Table) Tick(now int64, reqs []Request) []Request {
 	t.asks = tickWork
 	for range tickWork { // Reachable: by time of confirmation
 		i := t.lists[Reachable].head
-		if i < 0 || now-t.entries[i].confirmed < reachableTime {
+		if i < 0 || now-t.entries[i].confirmed < t.reachable {
 			break
 		}
 		t.entries[i].used.Store(0)

@@ -1,6 +1,7 @@
 package neigh
 
 import (
+	"cmp"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -62,19 +63,25 @@ type Config struct {
 	// PerPort is the number of neighbors of one port besides static ones. Zero
 	// means Capacity.
 	PerPort int
+	// Reachable is how long a neighbor that has answered counts as reachable, in
+	// nanoseconds. Zero means 30 s (RFC 4861 section 10).
+	Reachable int64
 }
+
+const defaultReachable = 30e9 // RFC 4861 section 10: REACHABLE_TIME
 
 // A Table holds the neighbors of all ports. Safe for concurrent use.
 type Table struct {
 	entries []entry
 
-	mu       sync.Mutex
-	perPort  int
-	index    map[key]int32
-	ports    map[uint16]int // entries of a port besides static ones
-	lists    [states]list
-	defended map[key]int64 // when we last defended an address of ours
-	asks     int           // requests that Resolve may ask for until the next Tick
+	mu        sync.Mutex
+	perPort   int
+	reachable int64
+	index     map[key]int32
+	ports     map[uint16]int // entries of a port besides static ones
+	lists     [states]list
+	defended  map[key]int64 // when we last defended an address of ours
+	asks      int           // requests that Resolve may ask for until the next Tick
 }
 
 type key struct {
@@ -91,12 +98,13 @@ func New(c Config) (*Table, error) {
 		c.PerPort = c.Capacity
 	}
 	t := &Table{
-		entries:  make([]entry, c.Capacity),
-		perPort:  c.PerPort,
-		index:    make(map[key]int32, c.Capacity),
-		ports:    make(map[uint16]int),
-		defended: make(map[key]int64),
-		asks:     tickWork,
+		entries:   make([]entry, c.Capacity),
+		perPort:   c.PerPort,
+		reachable: cmp.Or(c.Reachable, defaultReachable),
+		index:     make(map[key]int32, c.Capacity),
+		ports:     make(map[uint16]int),
+		defended:  make(map[key]int64),
+		asks:      tickWork,
 	}
 	for s := range t.lists {
 		t.lists[s] = list{-1, -1, 0}
@@ -106,6 +114,13 @@ func New(c Config) (*Table, error) {
 		t.push(int32(i), Free)
 	}
 	return t, nil
+}
+
+// SetReachable replaces Config.Reachable, for neighbors that are reachable now, too.
+func (t *Table) SetReachable(ns int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.reachable = cmp.Or(ns, defaultReachable)
 }
 
 // Lookup returns the MAC of the neighbor, if it is known, and marks it used. One

@@ -389,3 +389,17 @@ func BenchmarkResolveFull(b *testing.B) {
 		tab.Resolve(port, peerIP+ip, 0)
 	}
 }
+
+func TestReachableTimeIsConfigured(t *testing.T) {
+	tab := table(t, Config{Capacity: 8, Reachable: 5 * sec})
+	ref, _, _ := tab.Resolve(port, peerIP, 0)
+	answer(tab, peer, 0)
+	tab.Tick(5*sec-1, nil)
+	expect(t, tab, ref, Reachable, peer)
+	tab.SetReachable(60 * sec)
+	tab.Tick(59*sec, nil)
+	expect(t, tab, ref, Reachable, peer)
+	tab.SetReachable(10 * sec)
+	tab.Tick(59*sec, nil)
+	expect(t, tab, ref, Stale, peer)
+}

@@ -2,6 +2,8 @@ package tunnel
 
 import (
 	"sync/atomic"
+
+	"openvra/dataplane/rate"
 )
 
 // Bounds of what is believed about a path.
@@ -10,31 +12,37 @@ const (
 	// report less are taken at this: less exists on no link that carries a
 	// cluster, and believing it would let a forged report fragment everything.
 	MinMTU = 576
-	// mtuAge is how long a learned path MTU holds, in nanoseconds (RFC 1191
-	// section 6.3: 10 minutes).
-	mtuAge = 600e9
+	// defaultMTUAge is how long a learned path MTU holds unless the configuration
+	// says otherwise, in nanoseconds (RFC 1191 section 6.3).
+	defaultMTUAge = 600e9
 	// downAge is how long a reported failure holds, in nanoseconds.
 	downAge = 10e9
+	// peerBurst is which part of a second's packets a peer may send at once: a
+	// tenth.
+	peerBurst = 10
 )
 
 // SoftState is what is known of the paths to a tunnel's peers (RFC 2003 section
 // 5): the path MTU and whether the peer can be reached. Peers are named by their
 // Index. Safe for concurrent use; readers pay one atomic load.
 type SoftState struct {
-	peers []peerState
+	peers  []peerState
+	mtuAge int64
+	rate   rate.Limit
 }
 
 // peerState packs time and value in one word each, so that both change at once.
 type peerState struct {
-	mtu  atomic.Uint64 // milliseconds<<16 | path MTU in bytes; 0 is unknown
-	down atomic.Int64  // nanoseconds of the last failure + 1; 0 is none
+	mtu   atomic.Uint64 // milliseconds<<16 | path MTU in bytes; 0 is unknown
+	down  atomic.Int64  // nanoseconds of the last failure + 1; 0 is none
+	meter rate.Shared   // of packets decapsulated; begins anew with the state
 }
 
 // NewSoftState returns the state of t's peers. What old knew of the peers of
 // before, a tunnel with another configuration, is kept where the address is the
 // same. Both may be nil.
 func NewSoftState(t, before *Tunnel, old *SoftState) *SoftState {
-	s := &SoftState{peers: make([]peerState, len(t.peers))}
+	s := &SoftState{peers: make([]peerState, len(t.peers)), mtuAge: t.mtuAge, rate: t.rate}
 	if before == nil || old == nil {
 		return s
 	}
@@ -54,7 +62,7 @@ func (s *SoftState) Learn(peer int, mtu uint16, now int64) {
 	w := &s.peers[peer].mtu
 	for {
 		old := w.Load()
-		if known := uint16(old); known != 0 && known < mtu && !aged(old, now) {
+		if known := uint16(old); known != 0 && known < mtu && !s.aged(old, now) {
 			return
 		}
 		if w.CompareAndSwap(old, uint64(now/1e6)<<16|uint64(mtu)) {
@@ -66,13 +74,19 @@ func (s *SoftState) Learn(peer int, mtu uint16, now int64) {
 // MTU returns the largest inner packet, in bytes, that the path to the peer takes
 // by a port whose MTU is link.
 func (s *SoftState) MTU(peer, link int, now int64) int {
-	if w := s.peers[peer].mtu.Load(); w != 0 && !aged(w, now) {
+	if w := s.peers[peer].mtu.Load(); w != 0 && !s.aged(w, now) {
 		link = min(link, int(uint16(w)))
 	}
 	return link - Overhead
 }
 
-func aged(word uint64, now int64) bool { return now/1e6-int64(word>>16) > mtuAge/1e6 }
+func (s *SoftState) aged(word uint64, now int64) bool {
+	return now/1e6-int64(word>>16) > s.mtuAge/1e6
+}
+
+// Admit reports whether one more packet of the peer is within Config.PeerRate, and
+// counts it if so.
+func (s *SoftState) Admit(peer int, now int64) bool { return s.peers[peer].meter.Allow(s.rate, now) }
 
 // Fail records that a router says that the peer cannot be reached.
 func (s *SoftState) Fail(peer int, now int64) { s.peers[peer].down.Store(now + 1) }

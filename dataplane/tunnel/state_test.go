@@ -35,6 +35,45 @@ func TestLearnedMTU(t *testing.T) {
 	}
 }
 
+func TestLearnedMTUAgesAsConfigured(t *testing.T) {
+	s := NewSoftState(example(t, func(c *Config) { c.PathMTUAge = minute }), nil, nil)
+	s.Learn(0, 1400, 0)
+	if got := s.MTU(0, 1500, minute); got != 1380 {
+		t.Errorf("after a minute: got %d; want 1380", got)
+	}
+	if got := s.MTU(0, 1500, minute+2e6); got != 1480 {
+		t.Errorf("after more than a minute: got %d; want 1480", got)
+	}
+}
+
+func TestAdmitBoundsEachPeer(t *testing.T) {
+	s := NewSoftState(example(t, func(c *Config) { c.PeerRate = 100 }), nil, nil)
+	admitted := func(peer, n int, now int64) (count int) {
+		for range n {
+			if s.Admit(peer, now) {
+				count++
+			}
+		}
+		return count
+	}
+	if got := admitted(0, 50, minute); got != 10 {
+		t.Errorf("at once: got %d; want a tenth of 100", got)
+	}
+	if got := admitted(1, 5, minute); got != 5 {
+		t.Errorf("the other peer: got %d of 5", got)
+	}
+	count := 0
+	for i := range int64(1000) {
+		count += admitted(0, 1, minute+1e9+i*1e6)
+	}
+	if count < 100 || count > 110 {
+		t.Errorf("a thousand packets within a second: got %d; want 100 and the burst", count)
+	}
+	if s := NewSoftState(example(t, func(*Config) {}), nil, nil); !s.Admit(0, 0) || !s.Admit(0, 0) {
+		t.Error("no rate refuses")
+	}
+}
+
 func TestDown(t *testing.T) {
 	s := NewSoftState(example(t, func(*Config) {}), nil, nil)
 	if s.Down(0, 0) {

@@ -1,6 +1,7 @@
 package tunnel
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
@@ -9,6 +10,7 @@ import (
 	"github.com/gaissmai/bart"
 
 	"openvra/dataplane/drop"
+	"openvra/dataplane/rate"
 )
 
 // Mode says for which workers packets are encapsulated, as Calico's ipipMode does.
@@ -57,7 +59,13 @@ type Config struct {
 	// StrictSource asks that an inner source is a pod of the very worker that sent
 	// the outer packet, or the worker itself (RFC 3704 section 2.2).
 	StrictSource bool
-	Options      Options
+	// PathMTUAge is how long a learned path MTU holds, in nanoseconds. Zero means
+	// 10 minutes (RFC 1191 section 6.3).
+	PathMTUAge int64
+	// PeerRate is how many packets a second SoftState.Admit lets in from one peer;
+	// a super-packet is one. Zero means no limit.
+	PeerRate int
+	Options  Options
 }
 
 // A Peer is a worker as the tunnel knows it.
@@ -76,6 +84,8 @@ type Tunnel struct {
 	Mode    Mode
 	Options Options
 
+	mtuAge int64
+	rate   rate.Limit // of one peer
 	ports  []uint16
 	strict bool
 	peers  []*Peer
@@ -99,6 +109,7 @@ func New(c Config) (*Tunnel, error) {
 		return nil, fmt.Errorf("tunnel %q: dscp: got %d; want 0 to 63", c.Name, c.Options.DSCP)
 	}
 	t := &Tunnel{Name: c.Name, Local: u32(c.Local), Mode: c.Mode, Options: c.Options,
+		mtuAge: cmp.Or(c.PathMTUAge, defaultMTUAge), rate: rate.Per(c.PeerRate, c.PeerRate/peerBurst),
 		ports: slices.Clone(c.Ports), strict: c.StrictSource,
 		hosts: newHosts(len(c.Workers)), own: newHosts(len(c.Own))}
 	for i, p := range c.Pools {
