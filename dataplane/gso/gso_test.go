@@ -140,39 +140,44 @@ func TestTCPSegments(t *testing.T) {
 				f = f.Tagged(0x8100_0005)
 				l2 += 4
 			}
-			p := f.Packet()
-			p.Buf[p.Offload.CsumStart+13] |= header.FIN | header.CWR | header.ECE
-			p.Offload.GSOType |= packet.GSOECN
-			whole := f.Bytes[len(f.Bytes)-row.n:]
-			var payload []byte
-			segments := cut(t, p, p.Start+uint32(l2))
-			for i, b := range segments {
-				if !bytes.Equal(b[:l2], f.Bytes[:l2]) {
-					t.Errorf("segment %d: link header %x; want %x", i, b[:l2], f.Bytes[:l2])
-				}
-				d := decode(t, b[l2:])
-				if got, want := d.tcp.Seq, uint32(0xfffff000)+uint32(len(payload)); got != want {
-					t.Errorf("segment %d: sequence %#x; want %#x", i, got, want)
-				}
-				last := i == len(segments)-1
-				if d.tcp.FIN != last || d.tcp.PSH != last || d.tcp.CWR != (i == 0) || !d.tcp.ECE || !d.tcp.ACK {
-					t.Errorf("segment %d of %d: flags %+v", i, len(segments), d.tcp)
-				}
-				if len(d.tcp.Options) != 3 || len(d.ips) != row.layers+1 {
-					t.Errorf("segment %d: %d options, %d IPv4 headers; want 3, %d", i, len(d.tcp.Options), len(d.ips), row.layers+1)
-				}
-				if got := d.ips[row.layers].Id; got != 0x1234+uint16(i) {
-					t.Errorf("segment %d: identification %#x; want %#x", i, got, 0x1234+i)
-				}
-				if len(d.payload) > row.size || !last && len(d.payload) != row.size {
-					t.Errorf("segment %d: %d bytes of payload; want %d", i, len(d.payload), row.size)
-				}
-				payload = append(payload, d.payload...)
-			}
-			if !bytes.Equal(payload, whole) {
-				t.Error("the segments do not add up to the super-packet")
-			}
+			checkTCP(t, f, l2, row.n, row.size, row.layers)
 		})
+	}
+}
+
+// checkTCP cuts f, whose headers are l2 bytes of link header and layers+1 of IPv4,
+// and compares each segment and their sum with what f's fields ask for.
+func checkTCP(t *testing.T, f linktest.Frame, l2, n, size, layers int) {
+	p := f.Packet()
+	p.Buf[p.Offload.CsumStart+13] |= header.FIN | header.CWR | header.ECE
+	p.Offload.GSOType |= packet.GSOECN
+	var payload []byte
+	segments := cut(t, p, p.Start+uint32(l2))
+	for i, b := range segments {
+		if !bytes.Equal(b[:l2], f.Bytes[:l2]) {
+			t.Errorf("segment %d: link header %x; want %x", i, b[:l2], f.Bytes[:l2])
+		}
+		d := decode(t, b[l2:])
+		if got, want := d.tcp.Seq, uint32(0xfffff000)+uint32(len(payload)); got != want {
+			t.Errorf("segment %d: sequence %#x; want %#x", i, got, want)
+		}
+		last := i == len(segments)-1
+		if d.tcp.FIN != last || d.tcp.PSH != last || d.tcp.CWR != (i == 0) || !d.tcp.ECE || !d.tcp.ACK {
+			t.Errorf("segment %d of %d: flags %+v", i, len(segments), d.tcp)
+		}
+		if len(d.tcp.Options) != 3 || len(d.ips) != layers+1 {
+			t.Errorf("segment %d: %d options, %d IPv4 headers; want 3, %d", i, len(d.tcp.Options), len(d.ips), layers+1)
+		}
+		if got := d.ips[layers].Id; got != 0x1234+uint16(i) {
+			t.Errorf("segment %d: identification %#x; want %#x", i, got, 0x1234+i)
+		}
+		if len(d.payload) > size || !last && len(d.payload) != size {
+			t.Errorf("segment %d: %d bytes of payload; want %d", i, len(d.payload), size)
+		}
+		payload = append(payload, d.payload...)
+	}
+	if !bytes.Equal(payload, f.Bytes[len(f.Bytes)-n:]) {
+		t.Error("the segments do not add up to the super-packet")
 	}
 }
 

@@ -135,16 +135,6 @@ func guardProgram(set int, l3 bool) asm.Instructions {
 	if l3 {
 		l2 = 0
 	}
-	load := func(offset int32, at, n int32) asm.Instructions {
-		return asm.Instructions{
-			asm.Mov.Reg(asm.R1, asm.R6),
-			asm.Mov.Imm(asm.R2, l2+offset),
-			asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, at),
-			asm.Mov.Imm(asm.R4, n),
-			asm.FnSkbLoadBytes.Call(),
-			asm.JNE.Imm(asm.R0, 0, "drop"),
-		}
-	}
 	var p asm.Instructions
 	p = append(p,
 		asm.Mov.Reg(asm.R6, asm.R1),
@@ -159,7 +149,7 @@ func guardProgram(set int, l3 bool) asm.Instructions {
 		asm.JEq.Imm(asm.R7, int32(networkOrder(header.TypeIPv4)), "ipv4"),
 		asm.JEq.Imm(asm.R7, int32(networkOrder(header.TypeARP)), "arp"),
 		asm.JNE.Imm(asm.R7, int32(networkOrder(header.TypeIPv6)), "drop"))
-	p = append(p, load(24, key, 16)...)
+	p = append(p, copyToStack(l2+24, key, 16)...)
 	p = append(p,
 		asm.LoadMem(asm.R1, asm.R10, key, asm.Byte),
 		asm.JEq.Imm(asm.R1, 0xff, "neighbor discovery"),
@@ -171,9 +161,9 @@ func guardProgram(set int, l3 bool) asm.Instructions {
 		asm.StoreMem(asm.R10, key+8, asm.R8, asm.DWord),
 		asm.Ja.Label("lookup"))
 	p = append(p, asm.Mov.Imm(asm.R0, 0).WithSymbol("arp"))
-	p = append(p, load(24, key+12, 4)...)
+	p = append(p, copyToStack(l2+24, key+12, 4)...)
 	p = append(p, asm.Ja.Label("lookup"), asm.Mov.Imm(asm.R0, 0).WithSymbol("ipv4"))
-	p = append(p, load(16, key+12, 4)...)
+	p = append(p, copyToStack(l2+16, key+12, 4)...)
 	return append(p,
 		asm.LoadMapPtr(asm.R1, set).WithSymbol("lookup"),
 		asm.Mov.Reg(asm.R2, asm.R10), asm.Add.Imm(asm.R2, key),
@@ -183,6 +173,19 @@ func guardProgram(set int, l3 bool) asm.Instructions {
 		asm.Return(),
 		asm.Mov.Imm(asm.R0, tcxDrop).WithSymbol("drop"),
 		asm.Return())
+}
+
+// copyToStack copies n bytes of the frame in R6 to the stack at at, or drops a
+// frame that is shorter.
+func copyToStack(offset, at, n int32) asm.Instructions {
+	return asm.Instructions{
+		asm.Mov.Reg(asm.R1, asm.R6),
+		asm.Mov.Imm(asm.R2, offset),
+		asm.Mov.Reg(asm.R3, asm.R10), asm.Add.Imm(asm.R3, at),
+		asm.Mov.Imm(asm.R4, n),
+		asm.FnSkbLoadBytes.Call(),
+		asm.JNE.Imm(asm.R0, 0, "drop"),
+	}
 }
 
 // networkOrder returns v as the kernel keeps it in fields of network byte order.

@@ -57,16 +57,38 @@ type line struct {
 	to    string
 }
 
+// Scratch words of the program.
+const (
+	scratchAddrs = 0 // source ^ destination
+	scratchHere  = 1 // start of the IPv4 header, then a port
+)
+
 // steerProgram returns link.Steer as a classic BPF program. The kernel runs it
 // with the first VLAN tag taken off and the packet starting behind the Ethernet
 // header, and takes the result modulo the number of sockets. A load outside of
 // the packet ends it with 0.
 func steerProgram() []bpf.Instruction {
-	ip := func(offset uint32, size int) bpf.Instruction { return bpf.LoadIndirect{Off: offset, Size: size} }
-	equal := func(v uint32) bpf.Instruction { return bpf.JumpIf{Cond: bpf.JumpEqual, Val: v} }
-	const addrs, here = 0, 1 // scratch: src^dst; start of the IPv4 header
+	keep := func(label string) []line {
+		return []line{{label: label, op: bpf.StoreScratch{Src: bpf.RegX, N: scratchHere}}}
+	}
+	return assemble(
+		findIPv4(),
+		classify("outer"),
+		[]line{{op: bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: flow.IPIP}, to: "addrs"}},
+		skipHeader(), classify("inner"),
+		keep("addrs"), xorAddrs(), result(),
+		keep("ports"), xorAddrs(),
+		[]line{
+			{op: bpf.StoreScratch{Src: bpf.RegA, N: scratchAddrs}},
+			{op: bpf.LoadScratch{Dst: bpf.RegX, N: scratchHere}},
+		},
+		skipHeader(), addPorts(), result(),
+		[]line{{label: "none", op: bpf.RetConstant{}}})
+}
 
-	head := []line{
+// findIPv4 sets X to the start of the IPv4 header.
+func findIPv4() []line {
+	return []line{
 		{op: bpf.LoadExtension{Num: bpf.ExtProto}},
 		{op: equal(header.TypeIPv4), to: "untagged"},
 		{op: equal(header.TypeVLAN), to: "tagged"},
@@ -78,60 +100,73 @@ func steerProgram() []bpf.Instruction {
 		{op: bpf.RetConstant{}},
 		{label: "untagged", op: bpf.LoadConstant{Dst: bpf.RegX}},
 	}
-	// X is the start of the IPv4 header from here on.
-	classify := func(label string) []line {
-		return []line{
-			{label: label, op: ip(0, 1)},
-			{op: bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 4}},
-			{op: bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 4}, to: "none"},
-			{op: ip(6, 2)},
-			{op: bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: header.MoreFragments | header.FragmentOffset}, to: "addrs"},
-			{op: ip(9, 1)},
-			{op: equal(flow.TCP), to: "ports"},
-			{op: equal(flow.UDP), to: "ports"},
-		}
+}
+
+// classify jumps by what the IPv4 packet at X is, or goes on with its protocol in A.
+func classify(label string) []line {
+	return []line{
+		{label: label, op: at(0, 1)},
+		{op: bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 4}},
+		{op: bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: 4}, to: "none"},
+		{op: at(6, 2)},
+		{op: bpf.JumpIf{Cond: bpf.JumpBitsSet, Val: header.MoreFragments | header.FragmentOffset}, to: "addrs"},
+		{op: at(9, 1)},
+		{op: equal(flow.TCP), to: "ports"},
+		{op: equal(flow.UDP), to: "ports"},
 	}
-	skipHeader := []line{
-		{op: ip(0, 1)},
+}
+
+// skipHeader adds the length of the IPv4 header at X to X.
+func skipHeader() []line {
+	return []line{
+		{op: at(0, 1)},
 		{op: bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 15}},
 		{op: bpf.ALUOpConstant{Op: bpf.ALUOpShiftLeft, Val: 2}},
 		{op: bpf.ALUOpX{Op: bpf.ALUOpAdd}},
 		{op: bpf.TAX{}},
 	}
-	xorAddrs := []line{
-		{op: ip(12, 4)},
-		{op: bpf.StoreScratch{Src: bpf.RegA, N: addrs}},
-		{op: ip(16, 4)},
-		{op: bpf.LoadScratch{Dst: bpf.RegX, N: addrs}},
+}
+
+// xorAddrs sets A to source ^ destination of the IPv4 header at X.
+func xorAddrs() []line {
+	return []line{
+		{op: at(12, 4)},
+		{op: bpf.StoreScratch{Src: bpf.RegA, N: scratchAddrs}},
+		{op: at(16, 4)},
+		{op: bpf.LoadScratch{Dst: bpf.RegX, N: scratchAddrs}},
 		{op: bpf.ALUOpX{Op: bpf.ALUOpXor}},
 	}
-	result := []line{
+}
+
+// addPorts sets A to x of flow.Steer, from the ports at X and the kept addresses.
+func addPorts() []line {
+	return []line{
+		{op: at(2, 2)},
+		{op: bpf.StoreScratch{Src: bpf.RegA, N: scratchHere}},
+		{op: at(0, 2)},
+		{op: bpf.LoadScratch{Dst: bpf.RegX, N: scratchHere}},
+		{op: bpf.ALUOpX{Op: bpf.ALUOpXor}},
+		{op: bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: 0x9e3779b1}},
+		{op: bpf.LoadScratch{Dst: bpf.RegX, N: scratchAddrs}},
+		{op: bpf.ALUOpX{Op: bpf.ALUOpXor}},
+	}
+}
+
+// result returns what flow.Steer makes of x in A.
+func result() []line {
+	return []line{
 		{op: bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: 0x85ebca6b}},
 		{op: bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 16}},
 		{op: bpf.RetA{}},
 	}
-	ports := []line{
-		{op: bpf.StoreScratch{Src: bpf.RegA, N: addrs}},
-		{op: bpf.LoadScratch{Dst: bpf.RegX, N: here}},
-	}
-	xorPorts := []line{
-		{op: ip(2, 2)},
-		{op: bpf.StoreScratch{Src: bpf.RegA, N: here}},
-		{op: ip(0, 2)},
-		{op: bpf.LoadScratch{Dst: bpf.RegX, N: here}},
-		{op: bpf.ALUOpX{Op: bpf.ALUOpXor}},
-		{op: bpf.ALUOpConstant{Op: bpf.ALUOpMul, Val: 0x9e3779b1}},
-		{op: bpf.LoadScratch{Dst: bpf.RegX, N: addrs}},
-		{op: bpf.ALUOpX{Op: bpf.ALUOpXor}},
-	}
-	return assemble(head, classify("outer"),
-		[]line{{op: bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: flow.IPIP}, to: "addrs"}},
-		skipHeader, classify("inner"),
-		[]line{{label: "addrs", op: bpf.StoreScratch{Src: bpf.RegX, N: here}}}, xorAddrs, result,
-		[]line{{label: "ports", op: bpf.StoreScratch{Src: bpf.RegX, N: here}}}, xorAddrs,
-		ports, skipHeader, xorPorts, result,
-		[]line{{label: "none", op: bpf.RetConstant{}}})
 }
+
+// at loads size bytes at X + offset.
+func at(offset uint32, size int) bpf.Instruction {
+	return bpf.LoadIndirect{Off: offset, Size: size}
+}
+
+func equal(v uint32) bpf.Instruction { return bpf.JumpIf{Cond: bpf.JumpEqual, Val: v} }
 
 // assemble joins blocks and turns labels into distances. All jumps go forward.
 func assemble(blocks ...[]line) []bpf.Instruction {
@@ -139,15 +174,15 @@ func assemble(blocks ...[]line) []bpf.Instruction {
 	for _, b := range blocks {
 		lines = append(lines, b...)
 	}
-	at := map[string]int{}
+	index := map[string]int{}
 	for i, l := range lines {
-		at[l.label] = i
+		index[l.label] = i
 	}
 	prog := make([]bpf.Instruction, len(lines))
 	for i, l := range lines {
 		prog[i] = l.op
 		if j, ok := l.op.(bpf.JumpIf); ok {
-			j.SkipTrue = uint8(at[l.to] - i - 1)
+			j.SkipTrue = uint8(index[l.to] - i - 1)
 			prog[i] = j
 		}
 	}
