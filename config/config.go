@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"crypto/sha256"
+	"time"
+)
 
 // Struct tags, read by fields.go:
 //
@@ -26,6 +29,8 @@ import "time"
 type Config struct {
 	// File is the name the file was read under; with an item's Line it says why a decision was made.
 	File string `yaml:"-"`
+	// Hash is the SHA-256 of the bytes that were read.
+	Hash [sha256.Size]byte `yaml:"-"`
 
 	Ports     []Port     `yaml:"ports" need:"yes" doc:"network ports the gateway owns"`
 	Zones     []Zone     `yaml:"zones" doc:"policy routing: zones whose packets are looked up in a table of their own first, then in main"`
@@ -45,18 +50,18 @@ type Config struct {
 // Limits bounds memory and rates. Counts are for the whole gateway unless said otherwise.
 type Limits struct {
 	Sessions                 int  `yaml:"sessions" default:"1048576" range:"1024..67108864" reload:"restart" doc:"live sessions; a new flow above it is dropped, a live one is never evicted"`
-	HalfOpenPercent          int  `yaml:"halfOpenPercent" default:"50" range:"1..100" unit:"percent of sessions" doc:"share that unanswered flows may fill; the oldest of them are shed first"`
-	Fragments                int  `yaml:"fragments" default:"4096" range:"16..1048576" unit:"datagrams" reload:"restart" doc:"fragmented datagrams tracked at once"`
-	FragmentBytes            Size `yaml:"fragmentBytes" default:"4MiB" range:"64KiB..1GiB" reload:"restart" doc:"memory for fragments that came before their first one"`
-	FragmentsPerDatagram     int  `yaml:"fragmentsPerDatagram" default:"64" range:"2..8192" doc:"fragments of one datagram; more drop the datagram"`
-	Neighbors                int  `yaml:"neighbours" alias:"neighbors" default:"8192" range:"16..1048576" reload:"restart" doc:"neighbors known or asked for"`
+	HalfOpenPercent          int  `yaml:"halfOpenPercent" default:"50" range:"1..100" unit:"percent of sessions" doc:"share that half-open TCP may fill; the oldest is shed for the next"`
+	Fragments                int  `yaml:"fragments" default:"4096" range:"16..65536" unit:"datagrams" doc:"fragmented datagrams tracked at once"`
+	FragmentBytes            Size `yaml:"fragmentBytes" default:"4MiB" range:"64KiB..1GiB" doc:"memory for fragments that came before their first one"`
+	FragmentsPerDatagram     int  `yaml:"fragmentsPerDatagram" default:"64" range:"2..4096" doc:"fragments of one datagram; more drop the datagram"`
+	Neighbors                int  `yaml:"neighbours" alias:"neighbors" default:"8192" range:"16..65536" reload:"restart" doc:"neighbors known or asked for"`
 	NeighborQueue            int  `yaml:"neighbourQueue" alias:"neighborQueue" default:"3" range:"1..64" unit:"packets" doc:"packets that wait for one unresolved neighbor"`
-	HeldPackets              int  `yaml:"heldPackets" default:"4096" range:"64..1048576" unit:"packets" reload:"restart" doc:"packets that wait for all unresolved neighbors"`
+	HeldPackets              int  `yaml:"heldPackets" default:"4096" range:"64..1048576" unit:"packets" doc:"packets that wait for all unresolved neighbors"`
 	ICMPErrorsPerSecond      int  `yaml:"icmpErrorsPerSecond" default:"1000" range:"0..1000000" unit:"per second" doc:"ICMP errors the gateway sends (RFC 1812, 4.3.2.8); 0 sends none"`
 	ICMPErrorBurst           int  `yaml:"icmpErrorBurst" default:"50" range:"1..100000" doc:"ICMP errors sent at once before the rate binds"`
 	ICMPErrorsPerDestination int  `yaml:"icmpErrorsPerDestination" default:"1" range:"1..1000000" unit:"per second" doc:"ICMP errors the gateway sends to one address"`
-	ARPPerSecond             int  `yaml:"arpPerSecond" default:"1000" range:"1..1000000" unit:"per second" doc:"ARP packets a port answers or learns from"`
-	LogLinesPerSecond        int  `yaml:"logLinesPerSecond" default:"20" range:"1..100000" unit:"per second" doc:"log lines about packets; the rest is counted"`
+	ARPPerSecond             int  `yaml:"arpPerSecond" default:"1000" range:"1..1000000" unit:"per second" doc:"ARP requests taken from one port"`
+	LogLinesPerSecond        int  `yaml:"logLinesPerSecond" default:"20" range:"1..100000" unit:"per second" doc:"log lines about packets; how many were left out is said by the next"`
 }
 
 // Timeouts are idle times after which state is forgotten. Those with a floor are refused below it
@@ -71,7 +76,7 @@ type Timeouts struct {
 	ICMP           time.Duration `yaml:"icmp" default:"60s" range:"1s..7d" floor:"60s RFC 5508, REQ-2" doc:"ICMP query session"`
 	Other          time.Duration `yaml:"other" default:"300s" range:"1s..7d" doc:"session of any other protocol"`
 	Fragment       time.Duration `yaml:"fragment" default:"30s" range:"2s..60s" doc:"fragmented datagram, from its first fragment seen"`
-	PortRest       time.Duration `yaml:"portRest" default:"120s" range:"0s..1h" doc:"outside port after its last session, before another inside endpoint gets it (RFC 6888, REQ-8)"`
+	PortRest       time.Duration `yaml:"portRest" default:"120s" range:"0s..1h" reload:"restart" doc:"outside port after its last session, before another inside endpoint gets it (RFC 6888, REQ-8)"`
 	Neighbor       time.Duration `yaml:"neighbour" alias:"neighbor" default:"30s" range:"1s..1d" doc:"neighbor held reachable without being confirmed (RFC 4861)"`
 }
 

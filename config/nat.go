@@ -66,9 +66,9 @@ type OneToOneNAT struct {
 // Host is the Linux kernel as a neighbor: a TUN device that gets the packets of local services.
 type Host struct {
 	Enabled bool   `yaml:"enabled" default:"false" doc:"make the device"`
-	Device  string `yaml:"device" default:"vra0" match:"device" reload:"restart" doc:"TUN device of the host"`
+	Device  string `yaml:"device" default:"vra0" match:"device" reload:"port" doc:"TUN device of the host"`
 	// MTU is in bytes of IP packet.
-	MTU      int       `yaml:"mtu" default:"1500" range:"68..65535" unit:"bytes" doc:"MTU of the device"`
+	MTU      int       `yaml:"mtu" default:"1500" range:"68..65535" unit:"bytes" reload:"port" doc:"MTU of the device"`
 	Services []Service `yaml:"services" doc:"packets to own addresses that the host gets; the gateway answers ping itself"`
 }
 

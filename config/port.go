@@ -49,7 +49,7 @@ type Port struct {
 	// Queues is 0 for one per worker.
 	Queues      int               `yaml:"queues" default:"auto" words:"auto=0" range:"1..64" reload:"port" doc:"receive queues; auto is one per worker"`
 	Zone        string            `yaml:"zone" computed:"the port's name" match:"name" doc:"zone the port belongs to"`
-	Labels      map[string]string `yaml:"labels" doc:"labels for selectors"`
+	Labels      map[string]string `yaml:"labels" doc:"labels, shown with the port"`
 	RPF         RPF               `yaml:"rpf" default:"loose" enum:"strict|loose|off" doc:"source address check (RFC 3704): strict wants the route back by this port, loose wants any route"`
 	MSSClamp    int               `yaml:"mssClamp" default:"off" words:"off=0,auto=-1" range:"88..65495" unit:"bytes" doc:"largest TCP segment offered through the port; auto is the route's MTU less 40"`
 	Promiscuous string            `yaml:"promiscuous" default:"auto" enum:"auto|true|false" doc:"receive frames for other Ethernet addresses; auto where mac differs from the device's"`
@@ -70,7 +70,7 @@ type VLAN struct {
 	VIPs      []netip.Addr      `yaml:"vips" many:"yes" doc:"more addresses the gateway answers ARP and ping for"`
 	MTU       int               `yaml:"mtu" default:"auto" words:"auto=0" range:"68..65535" unit:"bytes" doc:"largest IP packet, at most the port's; auto is the port's"`
 	Zone      string            `yaml:"zone" computed:"the sub-port's name" match:"name" doc:"zone the sub-port belongs to"`
-	Labels    map[string]string `yaml:"labels" doc:"labels for selectors"`
+	Labels    map[string]string `yaml:"labels" doc:"labels, shown with the port"`
 	RPF       RPF               `yaml:"rpf" default:"loose" enum:"strict|loose|off" doc:"source address check (RFC 3704)"`
 	MSSClamp  int               `yaml:"mssClamp" default:"off" words:"off=0,auto=-1" range:"88..65495" unit:"bytes" doc:"largest TCP segment offered through the sub-port"`
 }

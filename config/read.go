@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -57,7 +58,7 @@ func Parse(name string, data []byte) (*Config, error) {
 		return nil, r.err()
 	}
 	c := decode(root, r)
-	c.File = name
+	c.File, c.Hash = name, sha256.Sum256(data)
 	check(c, root, r)
 	if err := r.err(); err != nil {
 		return nil, err
