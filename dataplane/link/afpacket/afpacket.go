@@ -259,7 +259,8 @@ func (p *Port) SetKernelAddresses(addrs []netip.Addr) error {
 }
 
 // Reattach keeps the queues and gives them new sockets: FD changes. If the device
-// is not there yet it returns an error and may be called again.
+// is not there yet it returns an error and may be called again. It must be called
+// in the namespace that Open was called in.
 func (p *Port) Reattach() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

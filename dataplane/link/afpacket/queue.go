@@ -53,6 +53,7 @@ func (q *queue) attach(s socket) {
 	q.next, q.lent, q.idle, q.gone = 0, 0, 0, false
 }
 
+// FD polls readable also while frames are borrowed: call Rx until it has none.
 func (q *queue) FD() int { return q.fd }
 
 func (q *queue) Rx(b *packet.Batch) error {

@@ -95,7 +95,7 @@ func (s *socket) setUp(index, mtu, ringBytes int, promiscuous bool) error {
 func (s *socket) mapRing(mtu, ringBytes int) error {
 	need := mtu + header.EthernetLen + 2*header.VLANLen + slotOverhead
 	s.slotSize = min(max(minSlot, 1<<bits.Len(uint(need-1))), maxSlot)
-	s.slots = max(2*packet.BatchSize, 1<<bits.Len(uint(ringBytes/s.slotSize-1)))
+	s.slots = max(2*packet.BatchSize, 1<<bits.Len(uint(max(ringBytes/s.slotSize, 1)-1)))
 	block := min(256<<10, s.slots*s.slotSize)
 	req := unix.TpacketReq{
 		Block_size: uint32(block),
