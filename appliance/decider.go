@@ -29,8 +29,6 @@ type decider struct {
 	nat      *nat.State
 	services []service
 	hostWay  uint32
-	// ruleIndex is each rule's number, as sessions hold it.
-	ruleIndex map[*nat.Rule]uint16
 	// soft becomes the state's when the plan is adopted.
 	soft map[string]softTunnel
 }

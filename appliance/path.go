@@ -96,7 +96,7 @@ func (x *decision) destination() drop.Reason {
 	if ok {
 		x.target, x.translated = target, true
 		x.now.Dst, x.now.DstPort = target.Addr, target.Port
-		x.d.Rule[0] = x.ruleNumber(target.Rule)
+		x.d.Rule[0] = uint16(target.Rule.Number)
 		return drop.None
 	}
 	if x.q.Port == x.plan.HostPort || !x.own(x.now.Dst) {
@@ -156,6 +156,10 @@ func (x *decision) routeTo() drop.Reason {
 		x.d.Reject = rejectOf(reason)
 		return reason
 	}
+	v := &x.plan.Ways.All()[x.d.Way[0]]
+	if v.Encap && x.q.Port != x.plan.HostPort && x.plan.Tunnels[v.Tunnel].Loops(x.q.Key.Src(), v.OuterDst) {
+		return drop.TunnelLoop // RFC 2003 section 3.2
+	}
 	x.out = x.portOf(x.d.Way[0])
 	x.d.Route = uint32(x.route.Line)
 	return drop.None
@@ -181,7 +185,12 @@ func (x *decision) source() drop.Reason {
 	if x.translated && x.target.Hairpin {
 		arrived := x.now
 		arrived.Dst, arrived.DstPort = x.q.Key.Dst(), x.q.Key.DstPort()
-		rule, egress = x.rules.HairpinSource(arrived), x.q.Key.Dst()
+		rule = x.rules.HairpinSource(arrived)
+		if at := x.owned[arrived.Dst]; at != dataplane.NoPort {
+			egress = x.addressOf(at) // as the outside would see it
+		} else {
+			egress = arrived.Dst
+		}
 	} else {
 		rule = x.rules.Source(x.now, x.out)
 	}
@@ -206,7 +215,7 @@ func (x *decision) source() drop.Reason {
 		x.now.Src, x.now.SrcPort = to.Addr, to.Port
 		x.d.Mapping = uint32(to.Handle)
 	}
-	x.d.Rule[1] = x.ruleNumber(rule)
+	x.d.Rule[1] = uint16(rule.Number)
 	x.d.OneWayRefresh = x.d.Mapping != 0
 	return drop.None
 }
@@ -228,12 +237,4 @@ func (x *decision) back() drop.Reason {
 	}
 	x.d.Way[1] = way
 	return drop.None
-}
-
-// ruleNumber is a rule's place in the list, from 1, as sessions hold it.
-func (t *decider) ruleNumber(r *nat.Rule) uint16 {
-	if r == nil {
-		return 0
-	}
-	return t.ruleIndex[r]
 }

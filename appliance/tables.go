@@ -131,7 +131,7 @@ func (b *builder) addNAT() error {
 		s.Destinations = append(s.Destinations, nat.Destination{
 			Name: c.Name, Line: c.Line, In: b.links(c.In), From: c.From, To: []netip.Prefix{netip.PrefixFrom(c.To, 32)},
 			Protos: protos(c.Protocol), Ports: ranges(c.Ports),
-			New: netip.PrefixFrom(c.Translate.Address, 32), NewPorts: portRange(c.Translate.Ports), Hairpin: c.Hairpin,
+			New: netip.PrefixFrom(c.Translate.Address, 32), NewPorts: portRange(c.Translate.Ports), Hairpin: c.Hairpin, Log: c.Log,
 		})
 	}
 	for i := range b.c.NAT.Source {
@@ -158,10 +158,6 @@ func (b *builder) addNAT() error {
 		return err
 	}
 	b.t.rules = rules
-	b.t.ruleIndex = make(map[*nat.Rule]uint16, len(rules.All()))
-	for i, r := range rules.All() {
-		b.t.ruleIndex[r] = uint16(i + 1)
-	}
 	// Outside addresses of pools and static rules are the gateway's: it answers
 	// ARP for those that lie in a connected subnet.
 	for i := range b.c.NAT.OneToOne {

@@ -232,6 +232,9 @@ func (w *Worker) stale(p *packet.Packet, m *meta) {
 		w.drop(p, reason)
 		return
 	}
+	if s.Mapping != 0 && s.Mapping != d.Mapping {
+		w.plan.Release(s.Mapping, remoteOf(s.Key[0], s.Key[1], s.Rule), w.now, true)
+	}
 	w.write(s, &q, &d)
 	m.class = classFlow
 	w.forward(p, m, id, dir)
