@@ -157,8 +157,8 @@ func TestMasqueradeShowsTheOutsideAddress(t *testing.T) {
 		t.Fatalf("%d sessions from pod2; want 1: %+v", len(list.Sessions), list.Sessions)
 	}
 	session := list.Sessions[0]
-	if session.Reply.Dst != lab.OutsideAddr || session.In != "inside" || session.Out != "outside" {
-		t.Errorf("session %+v; want it translated to %v, inside to outside", session, lab.OutsideAddr)
+	if session.Reply.Dst != lab.OutsideAddr || session.In != "calico" || session.Out != "outside" {
+		t.Errorf("session %+v; want it translated to %v, from the tunnel to outside", session, lab.OutsideAddr)
 	}
 	why := fmt.Sprint(session.Why)
 	for _, want := range []string{"pods-out", "gateway.yaml:"} {

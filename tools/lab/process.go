@@ -20,12 +20,17 @@ const maxLog = 4 << 20
 // A Process is a gateway that runs in the gateway's namespace. Safe for concurrent
 // use.
 type Process struct {
-	cmd    *exec.Cmd
-	log    tail
-	notify *net.UnixConn
+	cmd *exec.Cmd
+	log tail
 	// exited is closed when the process has ended; err is valid then.
 	exited chan struct{}
 	err    error
+
+	mu sync.Mutex
+	// said counts the lines of sd_notify(3), and heard is closed and replaced at
+	// each of them.
+	said  map[string]int
+	heard chan struct{}
 }
 
 // Start runs cmd, which is not started yet, in the gateway's namespace and waits
@@ -40,7 +45,7 @@ func (l *Lab) Start(ctx context.Context, cmd *exec.Cmd) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{notify: notify, exited: make(chan struct{})}
+	p := &Process{exited: make(chan struct{}), said: map[string]int{}, heard: make(chan struct{})}
 	p.cmd = l.Gateway.Command(l.ctx, cmd.Path, cmd.Args[1:]...)
 	p.cmd.Env = append(cmd.Environ(), "NOTIFY_SOCKET="+at)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
@@ -48,32 +53,59 @@ func (l *Lab) Start(ctx context.Context, cmd *exec.Cmd) (*Process, error) {
 	if err := p.cmd.Start(); err != nil {
 		return nil, errors.Join(err, notify.Close())
 	}
+	l.running.Go(func() { p.listen(notify) })
 	l.running.Go(func() {
 		p.err = p.cmd.Wait()
 		close(p.exited)
 		notify.Close()
 	})
-	if err := p.await(ctx, "READY=1"); err != nil {
+	if err := p.await(ctx, "READY=1", 1); err != nil {
 		p.Signal(syscall.SIGKILL)
 		return nil, fmt.Errorf("start gateway: %w: %s", err, p.Log())
 	}
 	return p, nil
 }
 
-// await waits for a notification that holds the line.
-func (p *Process) await(ctx context.Context, line string) error {
-	defer context.AfterFunc(ctx, func() { p.notify.SetReadDeadline(time.Unix(1, 0)) })()
-	defer p.notify.SetReadDeadline(time.Time{})
+// listen counts what the process says, until the socket is closed. It must not lag:
+// a process waits when it is not heard.
+func (p *Process) listen(notify *net.UnixConn) {
 	buf := make([]byte, 4096)
 	for {
-		n, err := p.notify.Read(buf)
+		n, err := notify.Read(buf)
 		if err != nil {
-			return fmt.Errorf("wait for %q: %w", line, errors.Join(err, ctx.Err()))
+			return
 		}
-		for l := range strings.Lines(string(buf[:n])) {
-			if strings.TrimSpace(l) == line {
-				return nil
-			}
+		p.mu.Lock()
+		for line := range strings.FieldsSeq(string(buf[:n])) {
+			p.said[line]++
+		}
+		close(p.heard)
+		p.heard = make(chan struct{})
+		p.mu.Unlock()
+	}
+}
+
+// times returns how often the process has said the line, and what is closed when it
+// says something more.
+func (p *Process) times(line string) (int, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.said[line], p.heard
+}
+
+// await waits until the process has said the line n times.
+func (p *Process) await(ctx context.Context, line string, n int) error {
+	for {
+		said, heard := p.times(line)
+		if said >= n {
+			return nil
+		}
+		select {
+		case <-heard:
+		case <-p.exited:
+			return fmt.Errorf("wait for %q: process ended: %v", line, p.err)
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %q: %w", line, ctx.Err())
 		}
 	}
 }
@@ -105,13 +137,16 @@ func (p *Process) End(ctx context.Context, s os.Signal) error {
 
 // Reload sends SIGHUP and waits until a reload, of whatever result, is over.
 func (p *Process) Reload(ctx context.Context) error {
+	const begun, over = "RELOADING=1", "READY=1"
+	begins, _ := p.times(begun)
+	overs, _ := p.times(over)
 	if err := p.Signal(syscall.SIGHUP); err != nil {
 		return err
 	}
-	if err := p.await(ctx, "RELOADING=1"); err != nil {
+	if err := p.await(ctx, begun, begins+1); err != nil {
 		return err
 	}
-	return p.await(ctx, "READY=1")
+	return p.await(ctx, over, overs+1)
 }
 
 // tail is a writer that keeps the last maxLog bytes.
