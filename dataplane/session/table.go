@@ -3,7 +3,6 @@
 package session
 
 import (
-	"math/bits"
 	"unsafe"
 )
 
@@ -25,7 +24,7 @@ type bucket struct {
 type Table[K comparable] struct {
 	hash     func(K) uint64
 	timeouts *[States]uint32
-	mask     uint64
+	n        uint64 // buckets
 	buckets  []bucket
 	slab     []Session[K]
 	due      []uint16 // wheel slot of each session
@@ -42,22 +41,37 @@ type Table[K comparable] struct {
 	started bool
 }
 
-// New returns a table for at most limit sessions (1 to 2^28). It reserves about
-// 130 bytes a session and 8 bytes for each of about 3.5 index entries, which the
-// kernel backs as they are first touched.
+// New returns a table for at most limit sessions (1 to 2^28). It reserves at
+// most 160 bytes a session, index and timers included, which the kernel backs as they
+// are first touched.
 func New[K comparable](limit int, hash func(K) uint64) *Table[K] {
-	n := uint64(1) << bits.Len64(uint64(limit*2*3/2/slots))
+	n := buckets(limit)
 	return &Table[K]{
 		hash:     hash,
 		timeouts: &[States]uint32{},
-		mask:     n - 1,
-		buckets:  alignedBuckets(int(n)),
+		n:        uint64(n),
+		buckets:  alignedBuckets(n),
 		slab:     make([]Session[K], limit+1),
 		due:      make([]uint16, limit+1),
 		fresh:    1,
 
 		maxHalfOpen: limit,
 	}
+}
+
+// buckets returns how many there are: at the limit, 62 % of their entries are in use.
+func buckets(limit int) int { return limit*23/50 + 2 }
+
+// home returns the bucket where the search for a hash begins: the low half of the hash,
+// scaled. The high half is the tag.
+func (t *Table[K]) home(hash uint64) uint64 { return uint64(uint32(hash)) * t.n >> 32 }
+
+// after returns the bucket behind b.
+func (t *Table[K]) after(b uint64) uint64 {
+	if b++; b < t.n {
+		return b
+	}
+	return 0
 }
 
 // alignedBuckets starts buckets on cache lines. Large allocations of Go are page
@@ -94,12 +108,12 @@ func (t *Table[K]) Hash(k K) uint64 { return t.hash(k) }
 
 // Touch loads the bucket of a hash, so that a later Find need not wait for memory.
 // The result means nothing; using it keeps the load.
-func (t *Table[K]) Touch(hash uint64) uint64 { return t.buckets[hash&t.mask].overflow }
+func (t *Table[K]) Touch(hash uint64) uint64 { return t.buckets[t.home(hash)].overflow }
 
 // Candidate returns the first entry that may be for hash, as ID and direction, and
 // 0 if there is none. Its session is yet to be compared.
 func (t *Table[K]) Candidate(hash uint64) uint32 {
-	b := &t.buckets[hash&t.mask]
+	b := &t.buckets[t.home(hash)]
 	tag := uint32(hash >> 32)
 	for i := range b.entry {
 		if uint32(b.entry[i]>>32) == tag && uint32(b.entry[i]) != 0 {
@@ -122,7 +136,7 @@ func (t *Table[K]) Find(hash uint64, k K, candidate uint32) (ID, Dir) {
 		return ID(candidate >> 1), Dir(candidate & 1)
 	}
 	tag := uint32(hash >> 32)
-	for i, probes := hash&t.mask, 0; probes <= maxProbes; i, probes = (i+1)&t.mask, probes+1 {
+	for i, probes := t.home(hash), 0; probes <= maxProbes; i, probes = t.after(i), probes+1 {
 		b := &t.buckets[i]
 		for _, e := range b.entry {
 			if uint32(e>>32) == tag && uint32(e) != 0 && t.slab[uint32(e)>>1].Key[e&1] == k {
@@ -214,38 +228,31 @@ func (t *Table[K]) oldestHalfOpen() ID {
 }
 
 func (t *Table[K]) link(hash uint64, ref uint32) bool {
-	e := hash>>32<<32 | uint64(ref)
-	home := hash & t.mask
-	for probes := uint64(0); probes <= maxProbes; probes++ {
-		b := &t.buckets[(home+probes)&t.mask]
-		for j := range b.entry {
-			if b.entry[j] == 0 {
-				b.entry[j] = e
-				for p := range probes {
-					t.buckets[(home+p)&t.mask].overflow++
-				}
-				return true
-			}
-		}
-	}
-	return false
+	return t.replace(hash, 0, hash>>32<<32|uint64(ref), 1)
 }
 
 func (t *Table[K]) unlink(hash uint64, ref uint32) {
-	e := hash>>32<<32 | uint64(ref)
-	home := hash & t.mask
-	for probes := uint64(0); probes <= maxProbes; probes++ {
-		b := &t.buckets[(home+probes)&t.mask]
+	t.replace(hash, hash>>32<<32|uint64(ref), 0, ^uint64(0))
+}
+
+// replace puts entry to in the first place from the home of a hash on that holds
+// entry from, and adds passed to the overflow of the buckets before it.
+func (t *Table[K]) replace(hash, from, to, passed uint64) bool {
+	i := t.home(hash)
+	for probes := 0; probes <= maxProbes; i, probes = t.after(i), probes+1 {
+		b := &t.buckets[i]
 		for j := range b.entry {
-			if b.entry[j] == e {
-				b.entry[j] = 0
-				for p := range probes {
-					t.buckets[(home+p)&t.mask].overflow--
-				}
-				return
+			if b.entry[j] != from {
+				continue
 			}
+			b.entry[j] = to
+			for i = t.home(hash); probes > 0; i, probes = t.after(i), probes-1 {
+				t.buckets[i].overflow += passed
+			}
+			return true
 		}
 	}
+	return false
 }
 
 // Remove forgets a session. Removing one that is gone does nothing.
