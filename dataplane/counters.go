@@ -22,9 +22,9 @@ type Counters struct {
 	Resumed atomic.Uint64
 	// HandedOver counts packets given to other workers, within Held.
 	HandedOver atomic.Uint64
-	// SessionsMade and SessionsEnded. Invalid counts TCP segments outside the
-	// window that were let pass.
 	SessionsMade, SessionsEnded atomic.Uint64
+	// Outside counts TCP segments outside the window that were let pass.
+	Outside atomic.Uint64
 	Panics                      atomic.Uint64
 	Drops                       [drop.Count]atomic.Uint64
 }

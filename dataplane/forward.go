@@ -181,6 +181,8 @@ func (w *Worker) track(p *packet.Packet, m *meta, id session.ID, dir session.Dir
 		g.Scale, g.HasScale = windowScale(t[:min(t.HeaderLen(), len(t))])
 	}
 	switch w.sessions.Track(id, dir, g, w.ticks) {
+	case session.Outside:
+		w.Counters.Outside.Add(1)
 	case session.Invalid:
 		return drop.TCPInvalid
 	case session.Reopen:

@@ -38,7 +38,9 @@ type Timeouts struct {
 
 // Ticks returns the timeouts by state, as Table.SetTimeouts wants them.
 func (t Timeouts) Ticks() *[States]uint32 {
-	tk := func(d time.Duration) uint32 { return Ticks(int64(d)) }
+	// Two ticks more: both ends of an idle time are rounded down, and the RFCs say
+	// "at least".
+	tk := func(d time.Duration) uint32 { return Ticks(int64(d)) + 2 }
 	return &[States]uint32{
 		SynSent: tk(t.TCPSyn), SynReceived: tk(t.TCPSyn), Established: tk(t.TCPEstablished),
 		PickedUp: tk(t.TCPTransitory), FinWait: tk(t.TCPTransitory), Closing: tk(t.TCPTransitory), Reset: tk(t.TCPReset),
@@ -85,7 +87,8 @@ type Verdict uint8
 
 const (
 	Pass    Verdict = iota
-	Invalid         // outside the window and of no effect: drop
+	Outside         // not within the windows: passes, the receiver will judge it, but changes nothing
+	Invalid         // a RST outside the window: drop
 	Reopen          // a SYN that begins anew on a session that has ended
 )
 
@@ -93,17 +96,20 @@ const (
 // not for a RST.
 func (t *Table[K]) Track(id ID, d Dir, g Segment, now uint32) Verdict {
 	s := &t.slab[id]
-	me, peer := &s.tcp[d], &s.tcp[1-d]
-	end := g.Seq + g.Length + uint32(g.Flags>>1&1) + uint32(g.Flags&1)
-
 	if g.Flags&header.RST != 0 {
 		return t.trackReset(id, d, g, now)
 	}
 	s.LastSeen = now
-	if g.Flags&header.SYN != 0 {
+	switch {
+	case g.Flags&header.SYN != 0:
 		return t.trackSyn(id, d, g, now)
+	case s.State == SynSent && d == Reply:
+		return Pass // a challenge ACK of an older connection; the RST that it draws is to pass
+	case s.outside(d, g):
+		return Outside
 	}
-	if me.end == 0 || int32(end-me.end) > 0 {
+	me, peer := &s.tcp[d], &s.tcp[1-d]
+	if end := g.Seq + g.Length + uint32(g.Flags&header.FIN); me.end == 0 || int32(end-me.end) > 0 {
 		me.end = end
 	}
 	if g.Flags&header.ACK != 0 {
@@ -117,7 +123,7 @@ func (t *Table[K]) Track(id ID, d Dir, g Segment, now uint32) Verdict {
 		switch {
 		case st == FinWait && s.finished() != d, st == Closing:
 			t.SetState(id, Closing, now)
-		case !st.HalfOpen():
+		case st != SynSent:
 			s.setFinished(d)
 			t.SetState(id, FinWait, now)
 		}
@@ -129,11 +135,23 @@ func (t *Table[K]) Track(id ID, d Dir, g Segment, now uint32) Verdict {
 	return Pass
 }
 
+// outside reports whether a segment begins beyond what the other side has allowed,
+// acknowledges what that has not sent (RFC 5961 section 5), or finishes long before the
+// end. Whoever guesses the addresses and ports alone must not be able to shorten the
+// session's time, nor to move what a RST is measured by.
+func (s *Session[K]) outside(d Dir, g Segment) bool {
+	me, peer := &s.tcp[d], &s.tcp[1-d]
+	return me.limit != 0 && int32(g.Seq-me.limit) > 0 ||
+		g.Flags&header.ACK != 0 && peer.end != 0 && int32(g.Ack-peer.end) > 0 ||
+		g.Flags&header.FIN != 0 && !me.expects(g.Seq)
+}
+
 func (t *Table[K]) trackSyn(id ID, d Dir, g Segment, now uint32) Verdict {
 	s := &t.slab[id]
 	switch s.State {
-	case Closing, Reset, FinWait:
-		if g.Flags&header.ACK == 0 {
+	case Closing, Reset:
+		// The outside cannot end what the inside may still need.
+		if g.Flags&header.ACK == 0 && d == Original {
 			return Reopen
 		}
 		return Pass
@@ -142,7 +160,7 @@ func (t *Table[K]) trackSyn(id ID, d Dir, g Segment, now uint32) Verdict {
 			s.Flags |= SeenReply
 			t.SetState(id, SynReceived, now)
 		}
-	case Established, PickedUp:
+	case Established, PickedUp, FinWait:
 		return Pass // a challenge ACK will answer it (RFC 5961 section 4)
 	}
 	sc := uint8(0)
@@ -166,27 +184,39 @@ func (t *Table[K]) trackSyn(id ID, d Dir, g Segment, now uint32) Verdict {
 }
 
 // trackReset lets a RST change the state only if its sequence number is where the
-// other side may expect it (RFC 5961 section 3): from one window before the end of
-// what was sent, to what was allowed.
+// other side may expect it (RFC 5961 section 3).
 func (t *Table[K]) trackReset(id ID, d Dir, g Segment, now uint32) Verdict {
 	s := &t.slab[id]
-	me := s.tcp[d]
 	switch {
 	case s.State == SynSent && d == Reply:
 		// Refusal of a SYN: acknowledges exactly it (RFC 9293 section 3.10.7.3).
 		if g.Flags&header.ACK == 0 || g.Ack != s.tcp[Original].end {
 			return Invalid
 		}
-	case me.end == 0 && me.limit == 0:
-		// Nothing known of this side.
-	case int32(g.Seq-me.end) < -(1<<16) || (me.limit != 0 && int32(g.Seq-me.limit) > 0 && int32(g.Seq-me.end) > 0):
+	case s.State == SynSent:
+		return Pass // the answer to a challenge ACK: for the older connection
+	case !s.tcp[d].expects(g.Seq):
 		return Invalid
 	}
-	if s.State != Reset {
+	if s.State != Reset && s.State != Closing {
 		s.LastSeen = now
 		t.SetState(id, Reset, now)
 	}
 	return Pass
+}
+
+// expects reports whether the side's next segment may have the sequence number seq:
+// from 64 KiB before the end of what it sent to what it was allowed to send.
+func (p tcpSide) expects(seq uint32) bool {
+	switch {
+	case p.end == 0 && p.limit == 0:
+		return true // nothing is known of this side
+	case p.end == 0:
+		return p.limit-seq <= 1<<31-1 // not later than allowed
+	case int32(seq-p.end) < -(1 << 16):
+		return false
+	}
+	return p.limit == 0 || int32(seq-p.end) <= 0 || int32(seq-p.limit) <= 0
 }
 
 // shift returns by how much the windows that direction d advertises are scaled.
