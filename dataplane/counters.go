@@ -21,12 +21,12 @@ type Counters struct {
 	// Resumed were held and are taken up again: Held less Resumed are held now.
 	Resumed atomic.Uint64
 	// HandedOver counts packets given to other workers, within Held.
-	HandedOver atomic.Uint64
+	HandedOver                  atomic.Uint64
 	SessionsMade, SessionsEnded atomic.Uint64
 	// Outside counts TCP segments outside the window that were let pass.
 	Outside atomic.Uint64
-	Panics                      atomic.Uint64
-	Drops                       [drop.Count]atomic.Uint64
+	Panics  atomic.Uint64
+	Drops   [drop.Count]atomic.Uint64
 }
 
 // Dropped returns the sum of all drops.

@@ -120,7 +120,7 @@ func (w *Worker) icmpError(p *packet.Packet, m *meta) {
 	// reverse of what went there.
 	m.key = q.Key.Reverse(realm)
 	m.hash = w.hasher.Hash(m.key)
-	id, dir := w.sessions.Find(m.hash, m.key, 0)
+	id, dir := w.sessions.Find(m.hash, m.key)
 	if id == 0 {
 		m.class = classICMPError
 		if w.handOver(p, m) {

@@ -64,7 +64,7 @@ func (w *Worker) except(p *packet.Packet, m *meta) {
 // find looks a single packet's session up: one that came late, by a fragment or a
 // decapsulation, or that an earlier packet of the batch has made.
 func (w *Worker) find(p *packet.Packet, m *meta) {
-	id, dir := w.sessions.Find(m.hash, m.key, 0)
+	id, dir := w.sessions.Find(m.hash, m.key)
 	if id == 0 {
 		m.class = classMiss
 		return
@@ -75,7 +75,7 @@ func (w *Worker) find(p *packet.Packet, m *meta) {
 
 // miss decides a new flow.
 func (w *Worker) miss(p *packet.Packet, m *meta) {
-	if id, dir := w.sessions.Find(m.hash, m.key, 0); id != 0 {
+	if id, dir := w.sessions.Find(m.hash, m.key); id != 0 {
 		m.class = classFlow
 		w.forward(p, m, id, dir)
 		return
@@ -208,7 +208,7 @@ func firstState(q *Query, m *meta) session.State {
 // NAT mapping where the new plan allows it; it ends where the plan would now decide
 // otherwise about its addresses or not at all.
 func (w *Worker) stale(p *packet.Packet, m *meta) {
-	id, dir := w.sessions.Find(m.hash, m.key, 0)
+	id, dir := w.sessions.Find(m.hash, m.key)
 	if id == 0 {
 		m.class = classMiss
 		return
@@ -243,7 +243,7 @@ func (w *Worker) stale(p *packet.Packet, m *meta) {
 // moved takes up a packet whose session knows its direction by another port: it may
 // go on if its source is where such packets may come from.
 func (w *Worker) moved(p *packet.Packet, m *meta) {
-	id, dir := w.sessions.Find(m.hash, m.key, 0)
+	id, dir := w.sessions.Find(m.hash, m.key)
 	if id == 0 {
 		m.class = classMiss
 		return

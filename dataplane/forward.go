@@ -40,10 +40,12 @@ func (w *Worker) Forward(from int) {
 			continue
 		}
 		w.cur = i
-		id, dir := w.sessions.Find(m.hash, m.key, m.cand)
-		if id == 0 {
-			m.class = classMiss
-			continue
+		id, dir := session.ID(m.cand>>1), session.Dir(m.cand&1)
+		if w.sessions.At(id).Key[dir] != m.key {
+			if id, dir = w.sessions.Find(m.hash, m.key); id == 0 {
+				m.class = classMiss
+				continue
+			}
 		}
 		w.forward(&b.P[i], m, id, dir)
 	}
@@ -104,15 +106,15 @@ func (w *Worker) forward(p *packet.Packet, m *meta, id session.ID, dir session.D
 	s.Bytes[dir] += uint64(length)
 
 	// Rewrite. RFC 1141: the TTL is the high byte of its word.
-	delta := uint64(0)
+	delta := uint16(0)
 	if way.Kind != PortHost {
 		ip[8]--
 		delta = 0xfeff
 	}
 	if s.Flags&session.Translated != 0 {
-		delta += uint64(w.rewrite(p, m, s, dir))
+		delta = checksum.Add(delta, w.rewrite(p, m, s, dir))
 	}
-	ip.SetChecksum(^checksum.Fold(uint64(^ip.Checksum()) + delta))
+	ip.SetChecksum(checksum.Apply(ip.Checksum(), delta))
 	if way.MSS != 0 && m.flags&header.SYN != 0 && m.key.Proto() == flow.TCP && !m.laterFragment {
 		mss.Clamp(p, way.MSS)
 	}

@@ -172,13 +172,7 @@ func (w *Worker) parseIPv4(p *packet.Packet, m *meta) {
 		w.drop(p, drop.IPTotalLength)
 		return
 	}
-	// The sum of a right header, its checksum included, is all ones.
-	sum := uint64(be.Uint32(b)) + uint64(be.Uint32(b[4:])) + uint64(be.Uint32(b[8:])) +
-		uint64(be.Uint32(b[12:])) + uint64(be.Uint32(b[16:]))
-	if hl > header.IPv4Len {
-		sum = checksum.Sum(b[header.IPv4Len:hl], sum)
-	}
-	if checksum.Fold(sum) != 0xffff {
+	if hl == header.IPv4Len && !checksum.Header(b) || hl > header.IPv4Len && checksum.Of(b[:hl]) != 0 {
 		w.drop(p, drop.IPChecksum)
 		return
 	}

@@ -17,6 +17,12 @@ func Fold(s uint64) uint16 {
 	return uint16(s)
 }
 
+// fold32 is Fold for sums of a few words.
+func fold32(s uint32) uint16 {
+	s = s>>16 + s&0xffff
+	return uint16(s>>16 + s)
+}
+
 // Sum adds the bytes of b, an odd last byte padded with zero, to sum, which is
 // folded or a small sum of 16-bit words.
 func Sum(b []byte, sum uint64) uint64 {
@@ -49,7 +55,7 @@ func Pseudo(src, dst uint32, proto uint8, length int) uint64 {
 }
 
 // Delta16 returns what Apply needs when a 16-bit word changes from old to new.
-func Delta16(old, new uint16) uint16 { return Fold(uint64(^old) + uint64(new)) }
+func Delta16(old, new uint16) uint16 { return fold32(uint32(^old) + uint32(new)) }
 
 // Delta32 is Delta16 for two words, an address say.
 func Delta32(old, new uint32) uint16 {
@@ -58,8 +64,18 @@ func Delta32(old, new uint32) uint16 {
 }
 
 // Add joins two deltas.
-func Add(a, b uint16) uint16 { return Fold(uint64(a) + uint64(b)) }
+func Add(a, b uint16) uint16 { return fold32(uint32(a) + uint32(b)) }
 
 // Apply returns checksum c after a change of delta: RFC 1624, equation 3. A
 // checksum that was wrong stays wrong by the same amount.
-func Apply(c, delta uint16) uint16 { return ^Fold(uint64(^c) + uint64(delta)) }
+func Apply(c, delta uint16) uint16 { return ^fold32(uint32(^c) + uint32(delta)) }
+
+// Header reports whether the checksum of an IPv4 header without options is right. The
+// sum does not care for the order of bytes, so the words are added as they lie.
+func Header(h []byte) bool {
+	h = h[:20]
+	le := binary.LittleEndian
+	s := uint64(le.Uint32(h)) + uint64(le.Uint32(h[4:])) + uint64(le.Uint32(h[8:])) + uint64(le.Uint32(h[12:])) + uint64(le.Uint32(h[16:]))
+	s = s>>32 + s&0xffffffff
+	return fold32(uint32(s>>32+s&0xffffffff)) == 0xffff
+}

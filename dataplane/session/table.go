@@ -45,22 +45,16 @@ type Table[K comparable] struct {
 // most 160 bytes a session, index and timers included, which the kernel backs as they
 // are first touched.
 func New[K comparable](limit int, hash func(K) uint64) *Table[K] {
-	n := buckets(limit)
-	return &Table[K]{
-		hash:     hash,
-		timeouts: &[States]uint32{},
-		n:        uint64(n),
-		buckets:  alignedBuckets(n),
-		slab:     make([]Session[K], limit+1),
-		due:      make([]uint16, limit+1),
-		fresh:    1,
-
-		maxHalfOpen: limit,
-	}
+	t := &Table[K]{hash: hash, timeouts: &[States]uint32{}, fresh: 1, maxHalfOpen: limit}
+	t.n = uint64(buckets(limit))
+	t.buckets = reserve[bucket](t, int(t.n))
+	t.slab = reserve[Session[K]](t, limit+1)
+	t.due = reserve[uint16](t, limit+1)
+	return t
 }
 
-// buckets returns how many there are: at the limit, 62 % of their entries are in use.
-func buckets(limit int) int { return limit*23/50 + 2 }
+// buckets returns how many there are: at the limit, 68 % of their entries are in use.
+func buckets(limit int) int { return limit*21/50 + 2 }
 
 // home returns the bucket where the search for a hash begins: the low half of the hash,
 // scaled. The high half is the tag.
@@ -72,17 +66,6 @@ func (t *Table[K]) after(b uint64) uint64 {
 		return b
 	}
 	return 0
-}
-
-// alignedBuckets starts buckets on cache lines. Large allocations of Go are page
-// aligned, small ones fit their size class; this is here for the record and for
-// TestBucketsAligned.
-func alignedBuckets(n int) []bucket {
-	b := make([]bucket, n)
-	if uintptr(unsafe.Pointer(&b[0]))%64 == 0 {
-		return b
-	}
-	return make([]bucket, n+1)[1:]
 }
 
 // SetTimeouts sets how long, in ticks, a session of each state may be idle. It
@@ -110,18 +93,22 @@ func (t *Table[K]) Hash(k K) uint64 { return t.hash(k) }
 // The result means nothing; using it keeps the load.
 func (t *Table[K]) Touch(hash uint64) uint64 { return t.buckets[t.home(hash)].overflow }
 
-// Candidate returns the first entry that may be for hash, as ID and direction, and
-// 0 if there is none. Its session is yet to be compared.
+// Candidate returns the first entry of the hash's own bucket that may be for it, as ID
+// and direction, and 0 if there is none. Its session is yet to be compared.
 func (t *Table[K]) Candidate(hash uint64) uint32 {
 	b := &t.buckets[t.home(hash)]
-	tag := uint32(hash >> 32)
+	tag := tagOf(hash)
 	for i := range b.entry {
-		if uint32(b.entry[i]>>32) == tag && uint32(b.entry[i]) != 0 {
-			return uint32(b.entry[i])
+		if e := b.entry[i]; e>>32 == tag {
+			return uint32(e)
 		}
 	}
 	return 0
 }
+
+// tagOf is the part of a hash that an entry holds. It is never 0, so that no tag is
+// that of a free entry.
+func tagOf(hash uint64) uint64 { return hash>>32 | 1 }
 
 // TouchSession loads both lines of a candidate's session.
 func (t *Table[K]) TouchSession(candidate uint32) uint64 {
@@ -129,17 +116,13 @@ func (t *Table[K]) TouchSession(candidate uint32) uint64 {
 	return uint64(s.Gen) + s.Bytes[0]
 }
 
-// Find returns the session that k belongs to and k's direction, or 0. The
-// candidate is that of the same hash, or 0.
-func (t *Table[K]) Find(hash uint64, k K, candidate uint32) (ID, Dir) {
-	if candidate != 0 && t.slab[candidate>>1].Key[candidate&1] == k {
-		return ID(candidate >> 1), Dir(candidate & 1)
-	}
-	tag := uint32(hash >> 32)
+// Find returns the session that k belongs to and k's direction, or 0.
+func (t *Table[K]) Find(hash uint64, k K) (ID, Dir) {
+	tag := tagOf(hash)
 	for i, probes := t.home(hash), 0; probes <= maxProbes; i, probes = t.after(i), probes+1 {
 		b := &t.buckets[i]
 		for _, e := range b.entry {
-			if uint32(e>>32) == tag && uint32(e) != 0 && t.slab[uint32(e)>>1].Key[e&1] == k {
+			if e>>32 == tag && t.slab[uint32(e)>>1].Key[e&1] == k {
 				return ID(uint32(e) >> 1), Dir(e & 1)
 			}
 		}
@@ -228,11 +211,11 @@ func (t *Table[K]) oldestHalfOpen() ID {
 }
 
 func (t *Table[K]) link(hash uint64, ref uint32) bool {
-	return t.replace(hash, 0, hash>>32<<32|uint64(ref), 1)
+	return t.replace(hash, 0, tagOf(hash)<<32|uint64(ref), 1)
 }
 
 func (t *Table[K]) unlink(hash uint64, ref uint32) {
-	t.replace(hash, hash>>32<<32|uint64(ref), 0, ^uint64(0))
+	t.replace(hash, tagOf(hash)<<32|uint64(ref), 0, ^uint64(0))
 }
 
 // replace puts entry to in the first place from the home of a hash on that holds

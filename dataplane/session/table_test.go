@@ -90,8 +90,8 @@ func twin[K comparable](t *testing.T, hash func(K) uint64, keys func(int) (K, K)
 	for step := range 60000 {
 		n := rnd.IntN(flows)
 		o, r := keys(n)
-		id, dir := tab.Find(hash(o), o, tab.Candidate(hash(o)))
-		back, rdir := tab.Find(hash(r), r, 0)
+		id, dir := tab.Find(hash(o), o)
+		back, rdir := tab.Find(hash(r), r)
 		if id != m.id[n] || back != m.id[n] || id != 0 && (dir != Original || rdir != Reply) {
 			t.Fatalf("step %d: flow %d found as %d %d and %d %d; want %d", step, n, id, dir, back, rdir, m.id[n])
 		}
@@ -303,11 +303,11 @@ func TestHairpinToItself(t *testing.T) {
 	tab := newTable(4, secret.Hash)
 	k := flow.Make(0x0a000001, 0x0a000001, 80, 80, flow.TCP, 0)
 	id := tab.Insert(k, k, SynSent, 1, nil)
-	if got, dir := tab.Find(tab.Hash(k), k, 0); got != id || dir != Original {
+	if got, dir := tab.Find(tab.Hash(k), k); got != id || dir != Original {
 		t.Errorf("got %d %d; want %d 0", got, dir, id)
 	}
 	tab.Remove(id)
-	if got, _ := tab.Find(tab.Hash(k), k, 0); got != 0 {
+	if got, _ := tab.Find(tab.Hash(k), k); got != 0 {
 		t.Errorf("got %d after Remove", got)
 	}
 	for i := range tab.buckets {
@@ -325,7 +325,7 @@ func TestNoAllocs(t *testing.T) {
 	if got := testing.AllocsPerRun(1000, func() {
 		o, r := key4(n % 100)
 		n++
-		id, _ := tab.Find(tab.Hash(o), o, tab.Candidate(tab.Hash(o)))
+		id, _ := tab.Find(tab.Hash(o), o)
 		if id == 0 {
 			id = tab.Insert(o, r, SynSent, now, none)
 		}

@@ -288,7 +288,7 @@ func ExampleTable() {
 	t := New(1000, h.Hash)
 	out := flow.Make(0x0a000001, 0xc0000201, 5000, 53, flow.UDP, 0)
 	id := t.Insert(out, out.Reverse(1), UDPNew, 0, nil)
-	found, dir := t.Find(h.Hash(out.Reverse(1)), out.Reverse(1), 0)
+	found, dir := t.Find(h.Hash(out.Reverse(1)), out.Reverse(1))
 	fmt.Println(found == id, dir == Reply, t.At(id).State)
 	// Output: true true new
 }
