@@ -1,6 +1,8 @@
 package appliance
 
 import (
+	"sync"
+
 	"openvra/dataplane"
 	"openvra/dataplane/drop"
 	"openvra/dataplane/fib"
@@ -55,14 +57,19 @@ type decision struct {
 	done       bool
 }
 
+// decisions keeps the questions from costing an allocation each.
+var decisions = sync.Pool{New: func() any { return new(decision) }}
+
 // Decide implements dataplane.Decider.
 func (t *decider) Decide(q *dataplane.Query, d *dataplane.Decision) {
 	k := q.Key
-	x := decision{decider: t, q: q, d: d, hash: t.hasher.Hash(k), now: nat.Flow{
+	x := decisions.Get().(*decision)
+	defer decisions.Put(x)
+	*x = decision{decider: t, q: q, d: d, hash: t.hasher.Hash(k), now: nat.Flow{
 		Src: k.Src(), Dst: k.Dst(), SrcPort: k.SrcPort(), DstPort: k.DstPort(), Proto: k.Proto(), In: q.Port,
 	}}
 	for i := range Decision {
-		if d.Drop = Decision[i].Run(&x); d.Drop != drop.None {
+		if d.Drop = Decision[i].Run(x); d.Drop != drop.None {
 			if d.Mapping != 0 && (q.Old == nil || q.Old.Mapping != d.Mapping) {
 				t.nat.Release(nat.Handle(d.Mapping), x.remote(), q.Now, true)
 				d.Mapping = 0

@@ -15,7 +15,7 @@ import (
 
 // refuse ends a packet that is not to go, and tells its sender if the decision asks
 // for it.
-func (w *Worker) refuse(p *packet.Packet, m *meta, d Decision) {
+func (w *Worker) refuse(p *packet.Packet, m *meta, d *Decision) {
 	switch d.Reject {
 	case RejectNet:
 		w.sendError(p, m, icmp.NetUnreachable)

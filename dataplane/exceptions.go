@@ -96,13 +96,14 @@ func (w *Worker) miss(p *packet.Packet, m *meta) {
 		w.drop(p, reason)
 		return
 	}
-	q := Query{Key: k, Port: p.Port, SYN: m.flags&(header.SYN|header.ACK) == header.SYN, Now: w.now}
-	var d Decision
+	q, d := &w.query, &w.decision
+	*q = Query{Key: k, Port: p.Port, SYN: m.flags&(header.SYN|header.ACK) == header.SYN, Now: w.now}
+	*d = Decision{}
 	if k.Proto() == flow.TCP && m.flags&(header.SYN|header.RST|header.FIN) == header.RST {
 		w.drop(p, drop.NoSession) // a RST never starts a session
 		return
 	}
-	w.decide(&q, &d)
+	w.decide(q, d)
 	if d.Drop != drop.None {
 		w.refuse(p, m, d)
 		return
@@ -111,7 +112,7 @@ func (w *Worker) miss(p *packet.Packet, m *meta) {
 		w.answer(p, m)
 		return
 	}
-	id := w.make(&q, &d, m)
+	id := w.make(q, d, m)
 	if id == 0 {
 		w.plan.Release(d.Mapping, remoteOf(k, d.Reply, d.Rule), w.now, true)
 		w.drop(p, drop.SessionTableFull)

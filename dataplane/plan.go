@@ -109,6 +109,18 @@ type Ways struct {
 	// refs are the neighbors of the ways' next hops. Unlike the rest of a way
 	// they change, as neighbors come and go.
 	refs []atomic.Uint32
+	// recent saves most flows the lock: they leave by few ways.
+	recent [256]atomic.Pointer[recentWay]
+}
+
+type recentWay struct {
+	way   Way
+	index uint32
+}
+
+// slot is the place of a way among the recent ones.
+func (w *Way) slot() uint32 {
+	return (w.NextHop ^ w.OuterDst ^ uint32(w.Port)<<8) * 0x9e3779b1 >> 24
 }
 
 // ref returns the neighbor of a way.
@@ -124,6 +136,18 @@ const maxWays = 1 << 17
 
 // Add returns the index of a way, and 0 if there is no room.
 func (w *Ways) Add(way Way) uint32 {
+	recent := &w.recent[way.slot()]
+	if r := recent.Load(); r != nil && r.way == way {
+		return r.index
+	}
+	i := w.add(way)
+	if i != 0 {
+		recent.Store(&recentWay{way, i})
+	}
+	return i
+}
+
+func (w *Ways) add(way Way) uint32 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if i, ok := w.index[way]; ok {

@@ -65,6 +65,9 @@ type Worker struct {
 	limiter  *icmp.Limiter
 	limits   Limits
 
+	query    Query // asked by miss; kept here so that it is not allocated
+	decision Decision
+
 	now     int64
 	ticks   uint32
 	batch   packet.Batch
