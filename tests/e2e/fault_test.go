@@ -89,9 +89,7 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 	if err == nil || ctx.Err() != nil || !contains(out, `port "inside"`) || !contains(out, "in use") {
 		t.Errorf("a second gateway: %v: %s; want a refusal that says that port inside is in use", err, out)
 	}
-	if !s.echo() {
-		t.Error("the first gateway no longer forwards")
-	}
+	eventually(t, time.Second, "the first gateway still forwards", s.echo)
 }
 
 // filters counts the programs at a device's TCX ingress.
@@ -171,9 +169,7 @@ func TestKernelKeepsItsAddress(t *testing.T) {
 	works("before the gateway")
 	s.startGateway()
 	works("while the gateway runs")
-	if !s.echo() {
-		t.Error("the gateway does not forward")
-	}
+	eventually(t, time.Second, "the gateway forwards", s.echo)
 	must(t, s.gateway.Signal(syscall.SIGKILL))
 	<-s.gateway.Exited()
 	works("after the gateway was killed")

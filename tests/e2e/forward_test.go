@@ -168,6 +168,29 @@ func TestMasqueradeShowsTheOutsideAddress(t *testing.T) {
 	}
 }
 
+// TestHeldPacketsLeaveAtOnce pings twenty neighbors that the gateway has to ask for
+// first, over two workers: whichever of them hears the ARP reply, the packet that
+// waits for it leaves.
+func TestHeldPacketsLeaveAtOnce(t *testing.T) {
+	s := start(t, lab.Options{}, lab.Config{Workers: 2})
+	const neighbors = 20
+	late := 0
+	for i := range byte(neighbors) {
+		addr := netip.AddrFrom4([4]byte{203, 0, 113, 100 + i})
+		must(t, s.Client.IP(t.Context(), fmt.Sprintf("addr add %v/24 dev eth0", addr)))
+		pong, err := s.Pod1.Ping(t.Context(), lab.Ping{Source: lab.Pod1Addr, To: addr, Size: 56}, wait)
+		if err != nil || !pong.Reply() {
+			t.Errorf("ping %v: %v, %v", addr, pong, err)
+		}
+		if pong.Took > 50*time.Millisecond {
+			late++
+		}
+	}
+	if late > neighbors/5 {
+		t.Errorf("%d of %d first packets were more than 50 ms under way", late, neighbors)
+	}
+}
+
 // TestHostService reaches a service of the gateway's host, which is punted to its
 // kernel, and nothing else there.
 func TestHostService(t *testing.T) {
