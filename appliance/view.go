@@ -182,6 +182,7 @@ func (g *Gateway) Neighbors() []admin.Neighbor {
 func (g *Gateway) Tunnels() []admin.Tunnel {
 	d := g.decider.Load()
 	now := g.clock()
+	counts := g.peerCounts(d)
 	var list []admin.Tunnel
 	for i := range d.config.Tunnels {
 		c, t := &d.config.Tunnels[i], &d.plan.Tunnels[i]
@@ -191,11 +192,34 @@ func (g *Gateway) Tunnels() []admin.Tunnel {
 			if m := t.Soft.MTU(j, 1<<16, now); m+overhead < 1<<16 {
 				w.MTU = m + overhead
 			}
+			w.RxPackets, w.TxPackets, w.Dropped = counts[i][j].Rx, counts[i][j].Tx, counts[i][j].Dropped
 			v.Workers = append(v.Workers, w)
 		}
 		list = append(list, v)
 	}
 	return list
+}
+
+// peerCounts adds up what the workers count of each tunnel's peers.
+func (g *Gateway) peerCounts(d *decider) [][]dataplane.PeerCount {
+	sums := make([][]dataplane.PeerCount, len(d.plan.Tunnels))
+	for i := range sums {
+		sums[i] = make([]dataplane.PeerCount, len(d.plan.Tunnels[i].Peers()))
+	}
+	for _, w := range g.workers {
+		w.Do(func() {
+			for i, peers := range w.PeerCounts() {
+				for j, n := range peers {
+					if i < len(sums) && j < len(sums[i]) { // else of a plan that came meanwhile
+						sums[i][j].Rx += n.Rx
+						sums[i][j].Tx += n.Tx
+						sums[i][j].Dropped += n.Dropped
+					}
+				}
+			}
+		})
+	}
+	return sums
 }
 
 // Drops implements admin.Gateway.

@@ -24,8 +24,8 @@ func (w *Worker) Decap(from int) {
 func (w *Worker) decap(p *packet.Packet, m *meta) {
 	m.class = classDone
 	outer := header.IPv4(p.Buf[p.L3:])
-	t, peer := w.tunnelFrom(p.Port, outer.Src(), outer.Dst())
-	if t == nil {
+	tunnelIndex, peer := w.tunnelFrom(p.Port, outer.Src(), outer.Dst())
+	if tunnelIndex < 0 {
 		reason := drop.TunnelUnknownPeer
 		if len(w.plan.Tunnels) == 0 {
 			reason = drop.TunnelNotConfigured
@@ -33,21 +33,20 @@ func (w *Worker) decap(p *packet.Packet, m *meta) {
 		w.drop(p, reason)
 		return
 	}
-	if peer != nil && !t.Soft.Admit(peer.Index, w.now) {
-		w.drop(p, drop.RateLimited)
-		return
-	}
-	if reason := tunnel.Decap(p); reason != drop.None {
-		w.drop(p, reason)
-		return
-	}
-	inner := header.IPv4(p.Buf[p.L3:])
-	if reason := t.AcceptsInner(peer, inner.Src(), inner.Dst()); reason != drop.None {
-		w.drop(p, reason)
-		return
-	}
+	t := &w.plan.Tunnels[tunnelIndex]
+	reason := w.takeOut(p, t, peer)
 	if peer != nil {
-		t.Soft.Heard(peer.Index)
+		n := &w.peers[tunnelIndex][peer.Index]
+		if reason == drop.None {
+			n.Rx++
+			t.Soft.Heard(peer.Index)
+		} else {
+			n.Dropped++
+		}
+	}
+	if reason != drop.None {
+		w.drop(p, reason)
+		return
 	}
 	p.Port = t.Port
 	w.count.port[t.Port].rx++
@@ -55,14 +54,25 @@ func (w *Worker) decap(p *packet.Packet, m *meta) {
 	w.parseIPv4(p, m)
 }
 
-// tunnelFrom returns the tunnel whose local end is dst and that takes packets of src,
-// and the worker that src is.
-func (w *Worker) tunnelFrom(port uint16, src, dst uint32) (*Tunnel, *tunnel.Peer) {
+// takeOut puts the inner packet in p's place, or says why not.
+func (w *Worker) takeOut(p *packet.Packet, t *Tunnel, peer *tunnel.Peer) drop.Reason {
+	if peer != nil && !t.Soft.Admit(peer.Index, w.now) {
+		return drop.RateLimited
+	}
+	if reason := tunnel.Decap(p); reason != drop.None {
+		return reason
+	}
+	inner := header.IPv4(p.Buf[p.L3:])
+	return t.AcceptsInner(peer, inner.Src(), inner.Dst())
+}
+
+// tunnelFrom returns the number of the tunnel whose local end is dst and that takes
+// packets of src, or -1, and the worker that src is, if it is one.
+func (w *Worker) tunnelFrom(port uint16, src, dst uint32) (int, *tunnel.Peer) {
 	for i := range w.plan.Tunnels {
-		t := &w.plan.Tunnels[i]
-		if peer, ok := t.Accepts(port, src, dst); ok {
-			return t, peer
+		if peer, ok := w.plan.Tunnels[i].Accepts(port, src, dst); ok {
+			return i, peer
 		}
 	}
-	return nil, nil
+	return -1, nil
 }

@@ -202,6 +202,7 @@ func (w *Worker) leave(p *packet.Packet, m *meta, way *Way) {
 			w.drop(p, reason)
 			return
 		}
+		w.peers[way.Tunnel][way.Peer].Tx++
 		n := &w.count.port[t.Port]
 		n.tx++
 		n.txBytes += uint64(p.L3End - p.L3)

@@ -134,6 +134,7 @@ func (w *Worker) Sessions() *session.Table[flow.Key] { return w.sessions }
 func (w *Worker) begin(now int64) {
 	w.now, w.ticks = now, session.Ticks(now)
 	if p := w.current.Load(); p != w.plan {
+		w.countPeers(w.plan, p)
 		w.plan = p
 		w.growPorts(len(p.Ports))
 		w.sessions.SetTimeouts(p.Timeouts)
