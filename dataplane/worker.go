@@ -83,6 +83,7 @@ type Worker struct {
 	segments []bool // by physical index: whether the device takes super-packets
 	backlog  [][]plant
 
+	peers   [][]PeerCount
 	foreign map[flow.Key]uint8
 
 	hold       *neigh.Hold
