@@ -44,26 +44,23 @@ type state struct {
 	hasher        flow.Hasher
 	neighbors     *neigh.Table
 	nat           *nat.State
-	generation    uint32
+	// log is nil where nothing is logged.
+	log *natLog
+	// generation is that of the plan adopted last.
+	generation uint32
 	// soft is what is known of tunnel paths, by the tunnel's name.
 	soft map[string]softTunnel
 }
 
-// adopt makes what a plan needs of the shared state so, before the plan is used.
+// adopt makes what a plan needs of the shared state so, before the plan is used. What
+// could fail, build has looked at.
 func (s *state) adopt(d *decider, now int64) error {
-	var static []neigh.StaticEntry
-	for i := range d.config.Neighbors {
-		c := &d.config.Neighbors[i]
-		static = append(static, neigh.StaticEntry{
-			Port: s.ports.number[c.Port], IP: u32(c.Address), MAC: neigh.MACOf(c.MAC[:]),
-		})
-	}
-	if err := s.neighbors.SetStatic(static, now); err != nil {
+	if err := s.neighbors.SetStatic(d.static, now); err != nil {
 		return err
 	}
 	s.neighbors.SetReachable(int64(d.config.Timeouts.Neighbor))
 	s.nat.Bind(d.rules)
-	s.soft = d.soft
+	s.soft, s.generation = d.soft, d.plan.Generation
 	return nil
 }
 
@@ -92,18 +89,17 @@ const hostPort = "host"
 // its name in the configuration. Nothing but the registry of names changes.
 func (s *state) build(c *config.Config, device func(string) link.Info, anyMAC bool) (*decider, error) {
 	b := &builder{state: s, c: c, device: device, anyMAC: anyMAC, zones: map[string][]uint16{}}
-	s.generation++
 	b.plan = &dataplane.Plan{
-		Generation: s.generation,
+		Generation: s.generation + 1,
 		HostPort:   dataplane.NoPort,
 		Ways:       dataplane.NewWays(),
 		Neighbors:  s.neighbors,
 		Timeouts:   timeouts(c.Timeouts),
 		Limits:     limits(c),
 	}
-	b.t = &decider{plan: b.plan, config: c, hasher: s.hasher, nat: s.nat, owned: map[uint32]uint16{}, views: map[uint16]*fib.View{}}
+	b.t = &decider{plan: b.plan, config: c, hasher: s.hasher, nat: s.nat, log: s.log, owned: map[uint32]uint16{}, views: map[uint16]*fib.View{}}
 	b.plan.Decider = b.t
-	for _, f := range []func() error{b.addPorts, b.addTunnels, b.addHost, b.addRoutes, b.addNAT} {
+	for _, f := range []func() error{b.addPorts, b.addTunnels, b.addHost, b.addRoutes, b.addNeighbors, b.addNAT} {
 		if err := f(); err != nil {
 			return nil, err
 		}
@@ -294,6 +290,17 @@ func (b *builder) addTunnels() error {
 }
 
 var tunnelModes = map[config.Mode]tunnel.Mode{config.Always: tunnel.Always, config.CrossSubnet: tunnel.CrossSubnet, config.Never: tunnel.Never}
+
+// addNeighbors takes the static neighbors in, if the table can hold them.
+func (b *builder) addNeighbors() error {
+	for i := range b.c.Neighbors {
+		c := &b.c.Neighbors[i]
+		b.t.static = append(b.t.static, neigh.StaticEntry{
+			Port: b.ports.number[c.Port], IP: u32(c.Address), MAC: neigh.MACOf(c.MAC[:]),
+		})
+	}
+	return b.neighbors.CheckStatic(b.t.static)
+}
 
 func (b *builder) addHost() error {
 	if !b.c.Host.Enabled {

@@ -9,6 +9,7 @@ import (
 	"openvra/dataplane/drop"
 	"openvra/dataplane/fib"
 	"openvra/dataplane/flow"
+	"openvra/dataplane/neigh"
 	"openvra/nat"
 )
 
@@ -27,6 +28,8 @@ type decider struct {
 	subnets  [][]netip.Prefix
 	rules    *nat.Rules
 	nat      *nat.State
+	log      *natLog // nil where nothing is logged
+	static   []neigh.StaticEntry
 	services []service
 	hostWay  uint32
 	// soft becomes the state's when the plan is adopted.

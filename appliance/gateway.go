@@ -6,7 +6,8 @@
 //	build.go     configuration to plan; tables.go routes and NAT
 //	decider.go   the questions that a plan answers
 //	gateway.go   start, run, stop; reload.go the swap
-//	ports.go     devices; kernel.go the Linux host
+//	ports.go     devices; kernel.go the Linux host; hostport.go the way to its sockets
+//	natlog.go    log lines that NAT rules ask for
 //	replay.go    the same path over captures
 //	view.go      what the admin socket shows
 package appliance
@@ -15,6 +16,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -32,9 +34,13 @@ import (
 
 // Options are what Run needs.
 type Options struct {
-	// ConfigPath is read at the start and at each reload.
+	// Config is what the gateway starts with. Nil means that ConfigPath is read.
+	Config *config.Config
+	// ConfigPath is read at each reload.
 	ConfigPath string
 	Log        *slog.Logger
+	// Level, if not nil, gets log.level of each configuration that is applied.
+	Level *slog.LevelVar
 	// Ready is called once when forwarding has begun; Reloading and Reloaded around
 	// each reload. Each may be nil.
 	Ready, Reloading, Reloaded func()
@@ -53,11 +59,14 @@ type Gateway struct {
 	state  *state
 	ports  openPorts
 	kernel *kernel
+	// hostAttached says that there may be routing rules of the host port.
+	hostAttached bool
+	// stopping says that reloads come too late.
+	stopping bool
 
 	workers []*dataplane.Worker
 	decider atomic.Pointer[decider]
 	view    reloadView
-	wg      sync.WaitGroup
 }
 
 // clock returns monotonic nanoseconds since the gateway started, from 1 s on so that
@@ -65,29 +74,40 @@ type Gateway struct {
 func (g *Gateway) clock() int64 { return int64(time.Since(g.start)) + 1e9 }
 
 // Run runs the gateway until ctx ends, and leaves the host as it was.
-func Run(ctx context.Context, o Options) error {
-	c, err := config.Load(o.ConfigPath)
-	if err != nil {
-		return err
+func Run(ctx context.Context, o Options) (err error) {
+	c := o.Config
+	if c == nil {
+		if c, err = config.Load(o.ConfigPath); err != nil {
+			return err
+		}
 	}
 	g := &Gateway{opt: o, log: o.Log, start: time.Now()}
-	if g.kernel, err = openKernel(g.log); err != nil {
+	if g.kernel, err = openKernel(); err != nil {
 		return err
 	}
 	defer g.kernel.close()
 	n := workers(c)
 	secret := newSecret()
-	if g.state, err = newState(c, secret); err != nil {
+	if g.state, err = newState(c, secret, newNATLog()); err != nil {
 		return err
 	}
-	if g.ports, err = open(c, n, nil, g.kernel); err != nil {
+	// Another gateway on these ports or on this socket is met here, before anything
+	// of the host is changed.
+	opened, err := open(c, n, nil, g.kernel)
+	if err != nil {
 		return err
 	}
+	g.ports = opened.ports
 	defer func() { closePorts(g.ports, nil) }()
-	d, err := g.state.build(c, g.ports.info, false)
-	if err == nil {
-		err = g.state.adopt(d, g.clock())
+	srv, err := admin.Listen(g, adminOptions(c, g.log))
+	if err != nil {
+		return err
 	}
+	defer srv.Close()
+	if err := g.kernel.sweepHost(c.Host.Enabled); err != nil {
+		return err
+	}
+	d, err := g.build(c, g.ports)
 	if err != nil {
 		return err
 	}
@@ -95,44 +115,53 @@ func Run(ctx context.Context, o Options) error {
 	for i, w := range g.workers {
 		g.equip(w, i, d)
 	}
-	g.decider.Store(d)
-	g.view.applied(c, g.opt.ConfigPath)
+	g.applied(d)
+	defer func() { err = errors.Join(err, g.detachHost()) }()
 	if err := g.attachHost(d); err != nil {
 		return err
 	}
-	return g.serve(ctx, c)
+	return g.serve(ctx, srv)
 }
 
 // serve runs workers and the control side until ctx ends.
-func (g *Gateway) serve(ctx context.Context, c *config.Config) error {
+func (g *Gateway) serve(ctx context.Context, srv *admin.Server) error {
 	events, err := g.kernel.watch(ctx)
 	if err != nil {
 		return err
 	}
-	srv, err := admin.Listen(g, adminOptions(c, g.log))
-	if err != nil {
-		return err
-	}
 	// The workers stop last, when nothing waits for a turn of theirs any more.
+	var asking, forwarding sync.WaitGroup
 	wctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer g.wg.Wait()
-	defer stop()
+	ctx, end := context.WithCancel(ctx)
+	defer func() {
+		end()
+		asking.Wait()
+		g.noMoreReloads()
+		stop()
+		forwarding.Wait()
+	}()
 	failed := make(chan error, len(g.workers)+1)
-	g.wg.Go(func() {
+	asking.Go(func() {
 		if err := srv.Run(ctx); err != nil {
 			failed <- err
 		}
 	})
+	forwarding.Go(func() { g.state.log.run(wctx, g.log) })
 	for _, w := range g.workers {
-		g.wg.Go(func() {
+		forwarding.Go(func() {
 			if err := w.Run(wctx, g.clock); err != nil {
-				failed <- err
+				failed <- fmt.Errorf("worker: %w", err)
 			}
 		})
 	}
 	g.announce()
 	g.log.Info("forwarding", "ports", len(g.ports), "workers", len(g.workers), "generation", g.decider.Load().plan.Generation)
 	call(g.opt.Ready)
+	return g.control(ctx, events, failed)
+}
+
+// control does what comes up until ctx ends.
+func (g *Gateway) control(ctx context.Context, events <-chan struct{}, failed <-chan error) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
@@ -141,15 +170,26 @@ func (g *Gateway) serve(ctx context.Context, c *config.Config) error {
 			g.log.Info("stopping")
 			return nil
 		case err := <-failed:
-			return fmt.Errorf("worker: %w", err)
+			return err
 		case <-g.opt.Reload:
 			g.Reload(ctx)
-		case <-events:
+		case _, ok := <-events:
+			if !ok { // ctx has ended, or the kernel has hung up
+				events = nil
+				continue
+			}
 			g.linksChanged()
 		case <-tick.C:
 			g.everySecond()
 		}
 	}
+}
+
+// noMoreReloads waits for a reload that is under way and refuses those that follow.
+func (g *Gateway) noMoreReloads() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stopping = true
 }
 
 func call(f func()) {
@@ -181,15 +221,17 @@ func newSecret() (s secrets) {
 	return s
 }
 
-func newState(c *config.Config, s secrets) (*state, error) {
+// newState returns the state of a start. Log may be nil.
+func newState(c *config.Config, s secrets, log *natLog) (*state, error) {
 	n, err := neigh.New(neigh.Config{Capacity: c.Limits.Neighbors})
 	if err != nil {
 		return nil, err
 	}
-	return &state{
-		hasher: flow.NewHasher(s.flow), neighbors: n,
-		nat: nat.New(nat.Config{Mappings: c.Limits.Sessions, Rest: c.Timeouts.PortRest, Seed: s.nat}),
-	}, nil
+	nc := nat.Config{Mappings: c.Limits.Sessions, Rest: c.Timeouts.PortRest, Seed: s.nat}
+	if log != nil {
+		nc.Event = log.mapping
+	}
+	return &state{hasher: flow.NewHasher(s.flow), neighbors: n, nat: nat.New(nc), log: log}, nil
 }
 
 func newWorkers(n, sessions int, s secrets, log *slog.Logger, line []dataplane.Step) []*dataplane.Worker {
@@ -221,7 +263,7 @@ func (g *Gateway) equip(w *dataplane.Worker, i int, d *decider) {
 func (g *Gateway) linksChanged() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.reattach()
+	hostBack := g.reattach()
 	g.ports.kernelAddresses(g.kernel, g.log)
 	old := g.decider.Load()
 	changed := false
@@ -231,18 +273,36 @@ func (g *Gateway) linksChanged() {
 		if p.Up != info.Up {
 			changed = true
 			g.log.Info("port changed", "port", name, "up", info.Up)
+			g.forgetNeighbors(old.plan, name)
 		}
 		changed = changed || info.MTU != 0 && p.MTU != uint32(orDevice(g.configuredMTU(old.config, name), info.MTU)) ||
 			p.Kind == dataplane.PortEthernet && p.MAC != macOf(g.configuredMAC(old.config, name), info)
 	}
+	if hostBack {
+		if err := g.attachHost(old); err != nil {
+			g.log.Error("host port not attached", "err", err)
+		}
+	}
 	if !changed {
 		return
 	}
-	if _, err := g.swap(old.config, g.ports); err != nil {
+	d, err := g.build(old.config, g.ports)
+	if err != nil {
 		g.log.Error("plan not rebuilt after a link change", "err", err)
 		return
 	}
+	g.publish(d, g.ports)
 	g.announce()
+}
+
+// forgetNeighbors forgets those on a device that went or came: others may be there now.
+func (g *Gateway) forgetNeighbors(plan *dataplane.Plan, name string) {
+	physical := g.state.ports.number[name]
+	for i := range plan.Ports {
+		if plan.Ports[i].Physical == physical {
+			g.state.neighbors.Flush(uint16(i))
+		}
+	}
 }
 
 func (g *Gateway) configuredMTU(c *config.Config, name string) int {
@@ -263,23 +323,41 @@ func (g *Gateway) configuredMAC(c *config.Config, name string) config.MAC {
 	return config.MAC{}
 }
 
-// reattach opens devices again that were deleted and are back.
-func (g *Gateway) reattach() {
+// reattach opens devices again that were deleted and are back, and reports whether the
+// host port's is among them.
+func (g *Gateway) reattach() (host bool) {
 	for name, p := range g.ports {
-		gone := p.Info().Index == 0
-		if gone && !p.lost {
+		index := g.kernel.index(p.device.name)
+		if !p.lost && index != p.Info().Index {
 			p.lost = true
 			g.log.Warn("device is gone", "port", name, "device", p.device.name)
 		}
-		if !p.lost {
+		if !p.lost || index == 0 && p.driver == config.AFPacket {
 			continue
 		}
 		var err error
-		g.pause(func() { err = p.Reattach() })
-		if err == nil && p.Info().Index != 0 {
+		g.pause(func() {
+			if !p.broken {
+				err = p.Reattach()
+			} else if err = p.reopen(p.device, g.kernel); err == nil {
+				g.requeue()
+			}
+		})
+		if err == nil {
 			p.lost = false
+			host = host || name == hostPort
 			g.log.Info("device is back", "port", name, "device", p.device.name)
 		}
+	}
+	return host
+}
+
+// requeue gives all workers the queues of the open ports, under the plan they have. The
+// workers are paused.
+func (g *Gateway) requeue() {
+	n := len(g.decider.Load().plan.Ports)
+	for i, w := range g.workers {
+		w.SetQueues(g.ports.queues(i, g.state.ports.number, n), g.ports.segments(g.state.ports.number, n))
 	}
 }
 

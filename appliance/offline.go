@@ -44,7 +44,7 @@ func NewOffline(c *config.Config, o OfflineOptions) (*Offline, error) {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	secret := seeded(o.Seed)
-	s, err := newState(c, secret)
+	s, err := newState(c, secret, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -81,11 +81,7 @@ func (t *decider) Decide(q *dataplane.Query, d *dataplane.Decision) {
 		}
 	}
 	if q.Old == nil {
-		for _, r := range d.Rule {
-			if r != 0 {
-				t.rules.All()[r-1].Hit()
-			}
-		}
+		x.countRules()
 	}
 }
 
@@ -244,4 +240,19 @@ func (x *decision) back() drop.Reason {
 	}
 	x.d.Way[1] = way
 	return drop.None
+}
+
+// countRules counts a new flow with the rules that decided it, and logs it where the
+// destination rule asks for it; of the others' mappings nat tells.
+func (x *decision) countRules() {
+	for i, n := range x.d.Rule {
+		if n == 0 {
+			continue
+		}
+		r := x.rules.All()[n-1]
+		r.Hit()
+		if i == 0 && r.Log() && x.log != nil {
+			x.log.session(r, x.q.Key, x.now)
+		}
+	}
 }

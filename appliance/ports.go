@@ -3,9 +3,7 @@ package appliance
 import (
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
-	"slices"
 
 	"openvra/config"
 	"openvra/dataplane/link"
@@ -27,8 +25,9 @@ type device struct {
 type openPort struct {
 	link.Port
 	device
-	// lost says that the device is gone and is waited for.
-	lost bool
+	// lost says that the device is gone and is waited for; broken that the driver
+	// is closed, too.
+	lost, broken bool
 }
 
 // openPorts are the open ports by name.
@@ -45,9 +44,14 @@ func (o openPorts) info(name string) link.Info {
 	return info
 }
 
-// devices lists the devices that c asks for, by port name.
-func devices(c *config.Config, workers int) map[string]device {
-	m := map[string]device{}
+// wanted is a port that the configuration asks for.
+type wanted struct {
+	port string
+	device
+}
+
+// devices lists what c asks for, in the order of the file, the host port last.
+func devices(c *config.Config, workers int) (list []wanted) {
 	for i := range c.Ports {
 		p := &c.Ports[i]
 		d := device{driver: p.Driver, name: p.Device, mac: p.MAC, queues: p.Queues, promisc: p.Promiscuous}
@@ -57,44 +61,96 @@ func devices(c *config.Config, workers int) map[string]device {
 		if d.queues == 0 || d.queues > workers {
 			d.queues = workers
 		}
-		m[p.Name] = d
+		list = append(list, wanted{p.Name, d})
 	}
 	if c.Host.Enabled {
-		m[hostPort] = device{driver: config.TUN, name: c.Host.Device, queues: workers, mtu: c.Host.MTU}
+		list = append(list, wanted{hostPort, device{driver: config.TUN, name: c.Host.Device, queues: workers, mtu: c.Host.MTU}})
 	}
-	return m
+	return list
 }
 
-// open returns the ports that c asks for: those of old whose device is the same, the
-// others opened. On an error everything that was opened is closed again. Old is not
-// changed, and what it has beyond the result stays open.
-func open(c *config.Config, workers int, old openPorts, k *kernel) (ports openPorts, err error) {
-	ports = openPorts{}
-	defer func() {
-		if err != nil {
-			closePorts(ports, old)
+// change is a change of the open ports that is prepared.
+type change struct {
+	// ports are those there are to be.
+	ports openPorts
+	// opened are those of them that were not open before.
+	opened []*openPort
+	// again are those whose device is open with other settings. It cannot be open
+	// twice: reopen closes it first.
+	again map[*openPort]device
+}
+
+// open prepares the ports that c asks for: a device that is open stays so, under
+// whatever name, the others are opened. On an error nothing has changed; nor has old.
+func open(c *config.Config, workers int, old openPorts, k *kernel) (*change, error) {
+	byDevice := map[string]*openPort{}
+	for _, p := range old {
+		byDevice[p.device.name] = p
+	}
+	n := &change{ports: openPorts{}, again: map[*openPort]device{}}
+	for _, w := range devices(c, workers) {
+		p := byDevice[w.device.name]
+		switch {
+		case p == nil:
+			dev, err := openDevice(w.device, k)
+			if err != nil {
+				n.undo()
+				return nil, fmt.Errorf("port %q: %w", w.port, err)
+			}
+			p = &openPort{Port: dev, device: w.device}
+			n.opened = append(n.opened, p)
+		case p.device != w.device:
+			n.again[p] = w.device
 		}
-	}()
-	want := devices(c, workers)
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		d := want[name]
-		if o, ok := old[name]; ok && o.device == d {
-			ports[name] = o
+		n.ports[w.port] = p
+	}
+	return n, nil
+}
+
+// undo closes what open has opened.
+func (n *change) undo() {
+	for _, p := range n.opened {
+		p.Close()
+	}
+}
+
+// reopen opens the devices of again with their new settings. On an error all have their
+// old settings again; one for which even that fails is lost, and waited for. No worker
+// may be inside a driver, and all must get their queues anew.
+func (n *change) reopen(k *kernel, log *slog.Logger) (err error) {
+	before := map[*openPort]device{}
+	for p, d := range n.again {
+		before[p] = p.device
+		if err = p.reopen(d, k); err != nil {
+			break
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	for p, d := range before {
+		if p.device == d && !p.broken {
 			continue
 		}
-		if o, ok := old[name]; ok && o.device.name == d.name {
-			// The device is the same and cannot be open twice.
-			if err := o.Close(); err != nil {
-				return nil, fmt.Errorf("port %q: %w", name, err)
-			}
+		if again := p.reopen(d, k); again != nil {
+			log.Error("device not opened again", "device", d.name, "err", again)
 		}
-		p, err := openDevice(d, k)
-		if err != nil {
-			return nil, fmt.Errorf("port %q: %w", name, err)
-		}
-		ports[name] = &openPort{Port: p, device: d}
 	}
-	return ports, nil
+	return err
+}
+
+// reopen closes the port's device and opens it as d.
+func (p *openPort) reopen(d device, k *kernel) error {
+	err := p.Close()
+	if err == nil {
+		var dev link.Port
+		if dev, err = openDevice(d, k); err == nil {
+			p.Port, p.device, p.lost, p.broken = dev, d, false, false
+			return nil
+		}
+	}
+	p.lost, p.broken = true, true
+	return fmt.Errorf("open %q again: %w", d.name, err)
 }
 
 func openDevice(d device, k *kernel) (link.Port, error) {
@@ -122,10 +178,14 @@ func openDevice(d device, k *kernel) (link.Port, error) {
 	return nil, fmt.Errorf("driver %s: got vra run; want af_packet, tap or tun, as it is for tests and replay", d.driver)
 }
 
-// closePorts closes the ports that keep does not have.
+// closePorts closes the ports that keep does not have, by whatever name.
 func closePorts(ports, keep openPorts) {
-	for name, p := range ports {
-		if keep[name] != p {
+	kept := map[*openPort]bool{}
+	for _, p := range keep {
+		kept[p] = true
+	}
+	for _, p := range ports {
+		if !kept[p] {
 			p.Close()
 		}
 	}

@@ -2,12 +2,10 @@ package appliance
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/netip"
-	"os"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -22,7 +20,7 @@ import (
 // Check does what a reload does but for touching the host: it builds the plan that c
 // describes, on devices that are taken to be there.
 func Check(c *config.Config) error {
-	s, err := newState(c, secrets{})
+	s, err := newState(c, secrets{}, nil)
 	if err != nil {
 		return err
 	}
@@ -59,15 +57,17 @@ type reloadView struct {
 	counts admin.ReloadCount
 }
 
-// applied notes the configuration in force.
-func (v *reloadView) applied(c *config.Config, path string) {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.yaml, _ = c.Marshal()
-	if b, err := os.ReadFile(path); err == nil {
-		sum := sha256.Sum256(b)
-		v.hash = hex.EncodeToString(sum[:])
+// applied notes what is in force.
+func (g *Gateway) applied(d *decider) {
+	g.decider.Store(d)
+	var level slog.Level
+	if g.opt.Level != nil && level.UnmarshalText([]byte(d.config.Log.Level)) == nil {
+		g.opt.Level.Set(level)
 	}
+	g.view.mu.Lock()
+	defer g.view.mu.Unlock()
+	g.view.yaml, _ = d.config.Marshal()
+	g.view.hash = hex.EncodeToString(d.config.Hash[:])
 }
 
 // Reload implements admin.Gateway: read once, check, build beside, swap, retire. A
@@ -110,68 +110,74 @@ func errorLines(err error) (list []string) {
 	return []string{err.Error()}
 }
 
-// reload does the work of Reload. The caller holds mu.
+// reload does the work of Reload. The caller holds mu. All that can fail is done before
+// the plan is published, and undone where something fails.
 func (g *Gateway) reload() (warnings []string, err error) {
+	if g.stopping {
+		return nil, errors.New("the gateway is stopping")
+	}
 	c, err := config.Load(g.opt.ConfigPath)
 	if err != nil {
 		return nil, err
 	}
 	old := g.decider.Load()
-	warnings = c.NeedsRestart(old.config)
 	ports, err := open(c, len(g.workers), g.ports, g.kernel)
 	if err != nil {
 		return nil, err
 	}
-	d, err := g.swap(c, ports)
+	d, err := g.state.build(c, ports.ports.info, false)
+	if err == nil && len(ports.again) > 0 {
+		if err = g.reopen(ports); err == nil {
+			d, err = g.state.build(c, ports.ports.info, false) // of what the devices are now
+		}
+	}
+	if err == nil {
+		err = g.state.adopt(d, g.clock())
+	}
 	if err != nil {
-		closePorts(ports, g.ports)
+		ports.undo()
 		return nil, err
 	}
+	g.publish(d, ports.ports)
+	warnings = c.NeedsRestart(old.config)
 	if err := g.attachHost(d); err != nil {
 		warnings = append(warnings, err.Error())
 	}
-	g.view.applied(c, g.opt.ConfigPath)
 	if !slices.Equal(old.announcements(), d.announcements()) {
 		g.announce()
 	}
 	return warnings, nil
 }
 
-// swap builds the plan of c on ports and gives both to the workers. Ports that are not
-// used any more are closed after the last worker has let go of them.
-func (g *Gateway) swap(c *config.Config, ports openPorts) (*decider, error) {
+// reopen opens devices with other settings while no worker is inside a driver.
+func (g *Gateway) reopen(n *change) (err error) {
+	g.pause(func() {
+		err = n.reopen(g.kernel, g.log)
+		g.requeue()
+	})
+	return err
+}
+
+// build makes the plan of c on ports, and the shared state so. Where it fails nothing
+// has changed.
+func (g *Gateway) build(c *config.Config, ports openPorts) (*decider, error) {
 	d, err := g.state.build(c, ports.info, false)
 	if err == nil {
 		err = g.state.adopt(d, g.clock())
 	}
-	if err != nil {
-		return nil, err
-	}
+	return d, err
+}
+
+// publish gives the plan and its ports to the workers. Ports that are not used any more
+// are closed after the last worker has let go of them.
+func (g *Gateway) publish(d *decider, ports openPorts) {
 	was := g.ports
 	g.ports = ports
 	for i, w := range g.workers {
 		w.Do(func() { g.equip(w, i, d) })
 	}
 	closePorts(was, ports)
-	g.decider.Store(d)
-	return d, nil
-}
-
-// attachHost tells the kernel of the host port's addresses.
-func (g *Gateway) attachHost(d *decider) error {
-	p, ok := g.ports[hostPort]
-	if !ok {
-		return nil
-	}
-	var list []netip.Addr
-	for i := range d.plan.Ports {
-		if port := &d.plan.Ports[i]; port.Kind == dataplane.PortEthernet || port.Kind == dataplane.PortPoint {
-			for _, a := range port.Addresses {
-				list = append(list, a.Addr())
-			}
-		}
-	}
-	return g.kernel.attachHost(p.Info().Index, list)
+	g.applied(d)
 }
 
 // announcements are the addresses to make known, by port, as often as the port's

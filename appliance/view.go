@@ -83,10 +83,10 @@ func (g *Gateway) Ports() []admin.Port {
 	defer g.mu.Unlock()
 	d := g.decider.Load()
 	var list []admin.Port
-	add := func(name, device, driver string) {
+	add := func(name, device, driver string, labels map[string]string) {
 		i := g.state.ports.number[name]
 		p := &d.plan.Ports[i]
-		v := admin.Port{Name: name, Device: device, Driver: driver, Zone: p.Zone, MTU: int(p.MTU), Up: p.Up, Addresses: p.Addresses, Source: d.source(p.Line)}
+		v := admin.Port{Name: name, Device: device, Driver: driver, Zone: p.Zone, Labels: labels, MTU: int(p.MTU), Up: p.Up, Addresses: p.Addresses, Source: d.source(p.Line)}
 		if p.MAC != 0 {
 			v.MAC = mac(p.MAC)
 		}
@@ -107,16 +107,16 @@ func (g *Gateway) Ports() []admin.Port {
 	}
 	for i := range d.config.Ports {
 		p := &d.config.Ports[i]
-		add(p.Name, p.Device, string(p.Driver))
+		add(p.Name, p.Device, string(p.Driver), p.Labels)
 		for j := range p.VLANs {
-			add(p.VLANs[j].Name, p.Device, "vlan")
+			add(p.VLANs[j].Name, p.Device, "vlan", p.VLANs[j].Labels)
 		}
 	}
 	for i := range d.config.Tunnels {
-		add(d.config.Tunnels[i].Name, "", d.config.Tunnels[i].Type)
+		add(d.config.Tunnels[i].Name, "", d.config.Tunnels[i].Type, nil)
 	}
 	if d.config.Host.Enabled {
-		add(hostPort, d.config.Host.Device, "tun")
+		add(hostPort, d.config.Host.Device, "tun", nil)
 	}
 	return list
 }

@@ -105,6 +105,8 @@ type Port struct {
 	Device string `json:"device,omitempty"`
 	Driver string `json:"driver"`
 	Zone   string `json:"zone"`
+	// Labels are those of the configuration.
+	Labels map[string]string `json:"labels,omitempty"`
 	// MAC is empty on a port of layer 3.
 	MAC string `json:"mac,omitempty"`
 	// MTU is in bytes of layer 3.

@@ -117,7 +117,7 @@ func TestLoggerIsAsConfigured(t *testing.T) {
 		{config.Log{Level: "debug", Format: "json"}, `"msg":"one"`},
 	} {
 		var b bytes.Buffer
-		newLogger(&b, row.config).Info("one")
+		newLogger(&b, row.config, new(slog.LevelVar)).Info("one")
 		if got := b.String(); (row.want == "") != (got == "") || !strings.Contains(got, row.want) {
 			t.Errorf("%+v: got %q; want %q in it", row.config, got, row.want)
 		}

@@ -39,13 +39,16 @@ func runGateway(ctx context.Context, s *streams, path string) error {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 
-	log := newLogger(s.err, c.Log)
+	var level slog.LevelVar
+	log := newLogger(s.err, c.Log, &level)
 	systemd := notifier{log}
 	go systemd.watchdog(ctx)
 	context.AfterFunc(ctx, systemd.stopping)
 	return appliance.Run(ctx, appliance.Options{
+		Config:     c,
 		ConfigPath: path,
 		Log:        log,
+		Level:      &level,
 		Ready:      systemd.ready,
 		Reloading:  systemd.reloading,
 		Reloaded:   systemd.ready,
@@ -72,12 +75,10 @@ func reloadSignals() (reload <-chan struct{}, stop func()) {
 	}
 }
 
-// newLogger returns a logger of the configured level and format.
-func newLogger(w io.Writer, c config.Log) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo // config refuses other words
-	}
+// newLogger returns a logger of the configured format, and of the level that level has
+// at any time. It is the configured one at first.
+func newLogger(w io.Writer, c config.Log, level *slog.LevelVar) *slog.Logger {
+	_ = level.UnmarshalText([]byte(c.Level)) // config refuses other words
 	o := &slog.HandlerOptions{Level: level}
 	if c.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, o))

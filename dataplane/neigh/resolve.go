@@ -167,18 +167,28 @@ type StaticEntry struct {
 	MAC  MAC
 }
 
-// SetStatic makes es the static entries, in place of those there were. They are
-// never overwritten by what others say. It returns an error, and changes nothing,
-// if a MAC is no host's or they do not fit the table together.
-func (t *Table) SetStatic(es []StaticEntry, now int64) error {
+// CheckStatic returns the error of SetStatic, and changes nothing.
+func (t *Table) CheckStatic(es []StaticEntry) error {
 	if len(es) > len(t.entries) {
 		return fmt.Errorf("neighbor table: %d static neighbors do not fit the capacity of %d", len(es), len(t.entries))
 	}
-	want := make(map[key]MAC, len(es))
 	for _, s := range es {
 		if !s.MAC.IsHost() {
 			return fmt.Errorf("neighbor table: got MAC %v; want that of a host", s.MAC)
 		}
+	}
+	return nil
+}
+
+// SetStatic makes es the static entries, in place of those there were. They are
+// never overwritten by what others say. It returns an error, and changes nothing,
+// if a MAC is no host's or they do not fit the table together.
+func (t *Table) SetStatic(es []StaticEntry, now int64) error {
+	if err := t.CheckStatic(es); err != nil {
+		return err
+	}
+	want := make(map[key]MAC, len(es))
+	for _, s := range es {
 		want[key{s.IP, s.Port}] = s.MAC
 	}
 	t.mu.Lock()
