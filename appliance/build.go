@@ -104,6 +104,9 @@ func (s *state) build(c *config.Config, device func(string) link.Info, anyMAC bo
 			return nil, err
 		}
 	}
+	for len(b.plan.Ports) < len(b.ports.list) {
+		b.plan.Ports = append(b.plan.Ports, dataplane.Port{Physical: dataplane.NoPort, Tunnel: -1})
+	}
 	b.t.subnets = make([][]netip.Prefix, len(b.plan.Ports))
 	for i := range b.plan.Ports {
 		for _, a := range b.plan.Ports[i].Addresses {

@@ -129,7 +129,7 @@ func (x *decision) local() drop.Reason {
 		return drop.None
 	}
 	if s := x.serviceFor(&x.now); s != nil {
-		if x.plan.HostPort == dataplane.NoPort {
+		if x.hostWay == 0 {
 			return drop.HostPortAbsent
 		}
 		x.d.Local = true
@@ -226,6 +226,9 @@ func (x *decision) source() drop.Reason {
 // back finds the way of the answers, and the key by which they will come.
 func (x *decision) back() drop.Reason {
 	k := x.q.Key
+	if x.now.Proto == flow.ICMP {
+		x.now.DstPort = x.now.SrcPort // one identifier, both ways
+	}
 	x.d.Reply = flow.Make(x.now.Dst, x.now.Src, x.now.DstPort, x.now.SrcPort, x.now.Proto, x.plan.Ports[x.out].Realm)
 	if x.q.Port == x.plan.HostPort {
 		x.d.Local = true
