@@ -82,6 +82,10 @@ func (w *Worker) reply(p *packet.Packet, dst uint32, in uint16) {
 		return
 	}
 	w.ways = w.plan.Ways.All()
+	if p.L3End-p.L3 > w.mtu(&w.ways[i]) {
+		w.drop(p, drop.MTUExceeded)
+		return
+	}
 	m := meta{way: i}
 	w.leave(p, &m, &w.ways[i])
 	if m.class == classHold {
@@ -105,6 +109,22 @@ func (w *Worker) answer(p *packet.Packet, m *meta) {
 // translated back (RFC 5508 section 4; RFC 5382 REQ-9). It neither refreshes nor ends
 // a session (RFC 5508 REQ-6, RFC 4787 REQ-12).
 func (w *Worker) icmpError(p *packet.Packet, m *meta) {
+	if m.handed == 0 { // else another worker has looked
+		ip := header.IPv4(p.Buf[p.L3:])
+		reason := martian(ip.Src(), ip.Dst())
+		if reason == drop.None {
+			reason = w.checkSource(p, ip.Src())
+		}
+		if reason != drop.None {
+			w.drop(p, reason)
+			return
+		}
+	}
+	w.deliverError(p, m)
+}
+
+// deliverError is icmpError for one whose addresses have been seen to.
+func (w *Worker) deliverError(p *packet.Packet, m *meta) {
 	realm := w.plan.Ports[p.Port].Realm
 	q, reason := icmp.ParseQuote(p, realm)
 	if reason != drop.None {
@@ -142,7 +162,7 @@ func (w *Worker) icmpError(p *packet.Packet, m *meta) {
 		return
 	}
 	way := &w.ways[s.Way[dir]]
-	if ip.TTL() <= 1 && way.Kind != PortHost {
+	if ip.TTL() <= 1 && s.Flags&session.Local == 0 {
 		w.drop(p, drop.TTLExceeded) // no error about an error
 		return
 	}
@@ -154,7 +174,7 @@ func (w *Worker) icmpError(p *packet.Packet, m *meta) {
 			src = to.Dst() // RFC 5508 REQ-5: the inside does not show
 		}
 	}
-	if way.Kind != PortHost {
+	if s.Flags&session.Local == 0 {
 		ip.SetTTL(ip.TTL() - 1)
 	}
 	ip.SetSrc(src)
@@ -226,7 +246,7 @@ func (w *Worker) tunnelError(p *packet.Packet, m *meta, q *icmp.Quote) {
 func (w *Worker) relayed(p *packet.Packet, m *meta) {
 	dst := header.IPv4(p.Buf[p.L3:]).Dst()
 	if w.plan.Own(dst) {
-		m.class = classICMPError
+		w.deliverError(p, m)
 		return
 	}
 	w.reply(p, dst, NoPort)

@@ -88,11 +88,7 @@ func (w *Worker) miss(p *packet.Packet, m *meta) {
 		w.drop(p, reason)
 		return
 	}
-	if m.broadcast {
-		w.drop(p, drop.UnicastInBroadcast)
-		return
-	}
-	if reason := w.checkSource(p, m); reason != drop.None {
+	if reason := w.checkSource(p, m.key.Src()); reason != drop.None {
 		w.drop(p, reason)
 		return
 	}
@@ -112,10 +108,10 @@ func (w *Worker) miss(p *packet.Packet, m *meta) {
 		w.answer(p, m)
 		return
 	}
-	id := w.make(q, d, m)
-	if id == 0 {
+	id, reason := w.make(q, d, m)
+	if reason != drop.None {
 		w.plan.Release(d.Mapping, remoteOf(k, d.Reply, d.Rule), w.now, true)
-		w.drop(p, drop.SessionTableFull)
+		w.drop(p, reason)
 		return
 	}
 	m.class = classFlow
@@ -129,15 +125,35 @@ func (w *Worker) decide(q *Query, d *Decision) {
 }
 
 // make writes a decision into a new session.
-func (w *Worker) make(q *Query, d *Decision, m *meta) session.ID {
+func (w *Worker) make(q *Query, d *Decision, m *meta) (session.ID, drop.Reason) {
+	if w.clashes(q, d) {
+		return 0, drop.SessionClash
+	}
 	id := w.sessions.Insert(q.Key, d.Reply, firstState(q, m), w.ticks, w.onRemove)
 	if id == 0 {
-		return 0
+		return 0, drop.SessionTableFull
 	}
 	w.write(w.sessions.At(id), q, d)
 	w.Counters.SessionsMade.Add(1)
 	w.plant(q.Key, d.Reply)
-	return id
+	return id, drop.None
+}
+
+// clashes reports whether the answers of a new flow would be taken for packets of
+// another session. One of TCP that is over gives way.
+func (w *Worker) clashes(q *Query, d *Decision) bool {
+	if _, elsewhere := w.foreign[d.Reply]; elsewhere {
+		return true
+	}
+	other, _ := w.sessions.Find(w.sessions.Hash(d.Reply), d.Reply)
+	if other == 0 {
+		return false
+	}
+	if st := w.sessions.At(other).State; q.SYN && (st == session.Closing || st == session.Reset) {
+		w.remove(other)
+		return false
+	}
+	return true
 }
 
 // write copies a decision into s, whose keys stand.
@@ -221,6 +237,10 @@ func (w *Worker) stale(p *packet.Packet, m *meta) {
 	}
 	var d Decision
 	w.decide(&q, &d)
+	if d.Drop == drop.PortDown { // it may come up again
+		w.drop(p, drop.PortDown)
+		return
+	}
 	if d.Drop != drop.None || d.Self || d.Reply != s.Key[1] {
 		if d.Mapping != 0 && d.Mapping != s.Mapping {
 			w.plan.Release(d.Mapping, remoteOf(q.Key, d.Reply, d.Rule), w.now, true)
@@ -237,6 +257,10 @@ func (w *Worker) stale(p *packet.Packet, m *meta) {
 		w.plan.Release(s.Mapping, remoteOf(s.Key[0], s.Key[1], s.Rule), w.now, true)
 	}
 	w.write(s, &q, &d)
+	if s.Way[dir] == 0 {
+		w.drop(p, drop.NoRoute)
+		return
+	}
 	m.class = classFlow
 	w.forward(p, m, id, dir)
 }
@@ -249,7 +273,7 @@ func (w *Worker) moved(p *packet.Packet, m *meta) {
 		m.class = classMiss
 		return
 	}
-	if reason := w.checkSource(p, m); reason != drop.None {
+	if reason := w.checkSource(p, m.key.Src()); reason != drop.None {
 		w.drop(p, reason)
 		return
 	}
@@ -259,9 +283,8 @@ func (w *Worker) moved(p *packet.Packet, m *meta) {
 }
 
 // checkSource is the reverse path check of the port (RFC 3704).
-func (w *Worker) checkSource(p *packet.Packet, m *meta) drop.Reason {
+func (w *Worker) checkSource(p *packet.Packet, src uint32) drop.Reason {
 	port := &w.plan.Ports[p.Port]
-	src := m.key.Src()
 	switch {
 	case port.Kind == PortHost:
 		if !w.plan.Own(src) {

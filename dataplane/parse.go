@@ -43,6 +43,8 @@ type meta struct {
 	laterFragment bool
 	// broadcast says that the frame was not for our MAC address alone.
 	broadcast bool
+	// piece says that it was cut here, in w.pieces.
+	piece bool
 	// handed counts hand-overs.
 	handed uint8
 	flags  uint8 // of TCP
@@ -100,6 +102,21 @@ func (w *Worker) parse(p *packet.Packet, m *meta) {
 		}
 	}
 	w.parseIPv4(p, m)
+	if m.broadcast && m.class != classDone {
+		w.refuseBroadcast(p, m)
+	}
+}
+
+// refuseBroadcast drops an IP packet of a broadcast or multicast frame: multicast is
+// not forwarded, and unicast has no business there (RFC 1122 section 3.3.6).
+func (w *Worker) refuseBroadcast(p *packet.Packet, m *meta) {
+	m.class = classDone
+	ip := header.IPv4(p.Buf[p.L3:])
+	reason := martian(ip.Src(), ip.Dst())
+	if reason == drop.None {
+		reason = drop.UnicastInBroadcast
+	}
+	w.drop(p, reason)
 }
 
 // parseTags moves the tags of the frame to p.VLANs, finds the sub-port and returns

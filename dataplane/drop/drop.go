@@ -76,6 +76,7 @@ const (
 	NoSession
 	SessionTableFull
 	SessionChanged
+	SessionClash
 	TCPInvalid
 	RateLimited
 
@@ -174,6 +175,7 @@ var descriptions = [Count]Description{
 	NoSession:          {"no_session", "TCP segment of no session that cannot start one", ""},
 	SessionTableFull:   {"session_table_full", "no room for another session", "RFC 6888 REQ-11"},
 	SessionChanged:     {"session_changed", "a reload took the session's decision away", ""},
+	SessionClash:       {"session_clash", "answers could not be told from those of another session", ""},
 	TCPInvalid:         {"tcp_invalid", "segment outside the session's window", "RFC 5961"},
 	RateLimited:        {"rate_limited", "over a configured rate", ""},
 
