@@ -64,7 +64,7 @@ func (w *Worker) forward(p *packet.Packet, m *meta, id session.ID, dir session.D
 	}
 	way := &w.ways[s.Way[dir]]
 	ip := header.IPv4(p.Buf[p.L3:p.L3End])
-	if ip.TTL() <= 1 && way.Kind != PortHost {
+	if ip.TTL() <= 1 && s.Flags&session.Local == 0 {
 		m.class, m.way = classTTL, s.Way[dir]
 		return
 	}
@@ -105,9 +105,10 @@ func (w *Worker) forward(p *packet.Packet, m *meta, id session.ID, dir session.D
 	s.Packets[dir]++
 	s.Bytes[dir] += uint64(length)
 
-	// Rewrite. RFC 1141: the TTL is the high byte of its word.
+	// Rewrite. RFC 1141: the TTL is the high byte of its word. To and from the
+	// host is no hop.
 	delta := uint16(0)
-	if way.Kind != PortHost {
+	if s.Flags&session.Local == 0 {
 		ip[8]--
 		delta = 0xfeff
 	}

@@ -130,6 +130,11 @@ func (w *Worker) tooBig(p *packet.Packet, m *meta) {
 		m.class = classSplit
 		return
 	}
+	// A piece that is too big itself: the path has become narrower this moment.
+	if m.piece || !holdsTransport(p, mtu) {
+		w.drop(p, drop.MTUExceeded)
+		return
+	}
 	gso.Complete(p)
 	w.transmit()
 	n := frag.Pieces(p, mtu)
@@ -145,8 +150,19 @@ func (w *Worker) tooBig(p *packet.Packet, m *meta) {
 	for i := range n {
 		q, qm := &w.pieces[i], *m
 		q.Port = p.Port
-		qm.class, qm.laterFragment = classFlow, m.laterFragment || i > 0
+		qm.class, qm.piece, qm.laterFragment = classFlow, true, m.laterFragment || i > 0
 		w.except(q, &qm)
 	}
 	w.transmit()
+}
+
+// holdsTransport reports whether the first piece of p would have the whole of the
+// transport header that forwarding rewrites.
+func holdsTransport(p *packet.Packet, mtu int) bool {
+	ip := header.IPv4(p.Buf[p.L3:])
+	need := header.UDPLen
+	if ip.Protocol() == flow.TCP {
+		need = header.TCPLen
+	}
+	return ip.IsLaterFragment() || (mtu-ip.HeaderLen())&^7 >= need
 }

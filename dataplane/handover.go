@@ -72,9 +72,10 @@ func (r *Rings) between(from, to int) int { return from*r.n + to }
 // have it. It reports whether the packet is gone.
 //
 // The worker to which a key is steered is the one that knows: it has the session, or
-// a plant that says who has. A packet is handed over at most twice.
+// a plant that says who has. A packet is handed over at most three times: to the one
+// that has the datagram's other fragments, to the one that knows, to the one that has.
 func (w *Worker) handOver(p *packet.Packet, m *meta) bool {
-	if w.opt.Of == 1 || m.handed >= 2 {
+	if w.opt.Of == 1 || m.handed >= 3 {
 		return false
 	}
 	to := int(m.key.Steer()) % w.opt.Of
@@ -129,8 +130,13 @@ func (w *Worker) drainRings() bool {
 		for i := range n {
 			s := &r.slot[(t+i)%uint32(len(r.slot))]
 			w.batch.P[i], w.m[i] = s.p, s.m
-			if w.m[i].class == classDone {
-				w.m[i].class = classFlow
+			m := &w.m[i]
+			switch {
+			case int(s.p.Port) >= len(w.plan.Ports): // of a plan that is not here yet
+				m.class, m.hash = classDone, 0
+				w.Counters.Drops[drop.SessionChanged].Add(1)
+			case m.class == classDone:
+				m.class = classFlow
 			}
 		}
 		w.batch.N = int(n)

@@ -5,6 +5,7 @@ package dataplane
 import (
 	"openvra/dataplane/drop"
 	"openvra/dataplane/gso"
+	"openvra/dataplane/header"
 	"openvra/dataplane/packet"
 )
 
@@ -112,7 +113,7 @@ func (w *Worker) finish(p *packet.Packet, m *meta) bool {
 // not yet translated: each segment meets its session by itself.
 func (w *Worker) split(p *packet.Packet, m *meta) {
 	c := &w.cutter
-	if !c.Reset(p, p.L3) || c.Longest() > spareSize-packet.Headroom {
+	if !c.Reset(p, p.L3) || c.Longest()+int(p.L3-p.Start) > spareSize-packet.Headroom {
 		w.drop(p, drop.MTUExceeded)
 		return
 	}
@@ -131,6 +132,9 @@ func (w *Worker) split(p *packet.Packet, m *meta) {
 		first = false
 		sm := *m
 		sm.class = classFlow
+		if m.flags != 0 { // FIN belongs to the last
+			sm.flags = header.TCP(out.Buf[out.L4:]).Flags() & 0x3f
+		}
 		w.except(out, &sm)
 	}
 }

@@ -225,12 +225,7 @@ func (w *Worker) guarded(step, from int) (ok bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			w.Counters.Panics.Add(1)
-			if w.cur < w.batch.N {
-				if m := &w.m[w.cur]; m.class != classDone || step == 0 {
-					m.class = classDone
-					w.drop(&w.batch.P[w.cur], drop.WorkerPanic)
-				}
-			}
+			w.giveUp(step)
 			if w.logs.Allow(w.now) {
 				w.log.Error("packet caused a panic", "worker", w.opt.ID, "step", w.opt.Line[step].Name, "reason", r, "stack", string(debug.Stack()), w.logs.Suppressed())
 			}
@@ -238,6 +233,31 @@ func (w *Worker) guarded(step, from int) (ok bool) {
 	}()
 	w.opt.Line[step].Run(w, from)
 	return true
+}
+
+// giveUp drops the packet at which a step panicked, and what was made of it, unless it
+// had gone its way: it is what the counters miss beside the packets still to come.
+func (w *Worker) giveUp(step int) {
+	if w.cur >= w.batch.N {
+		return
+	}
+	w.m[w.cur].class = classDone
+	w.flush()
+	lost := w.Counters.Balance()
+	for _, l := range w.tx {
+		lost -= int64(len(l))
+	}
+	for i := range w.batch.N {
+		if w.m[i].class != classDone || step == 0 && i > w.cur {
+			lost--
+		}
+	}
+	if lost > 0 {
+		w.Counters.Drops[drop.WorkerPanic].Add(uint64(lost))
+		if c := w.PortCount(int(w.batch.P[w.cur].Port)); c != nil {
+			c.Dropped.Add(uint64(lost))
+		}
+	}
 }
 
 // drop ends a packet with a reason.
