@@ -215,12 +215,20 @@ func (w *Worker) leave(p *packet.Packet, m *meta, way *Way) {
 func (w *Worker) resolve(p *packet.Packet, m *meta, way *Way) {
 	p.Start, p.End, p.Out = p.L3, p.L3End, way.Port
 	if way.Kind == PortEthernet {
-		dst, ok := w.plan.Neighbors.Lookup(w.plan.Ways.ref(m.way))
-		if !ok {
-			m.class = classHold
-			return
+		if m.way != w.nextHop.way {
+			dst, ok := w.plan.Neighbors.Lookup(w.plan.Ways.ref(m.way))
+			if !ok {
+				m.class = classHold
+				return
+			}
+			w.nextHop = nextHop{m.way, uint64(dst)}
 		}
-		writeEthernet(p, uint64(dst), way.SrcMAC, way.Tags, header.TypeIPv4)
+		if way.Tags[0] != 0 {
+			writeEthernet(p, w.nextHop.mac, way.SrcMAC, way.Tags, header.TypeIPv4)
+		} else {
+			p.Start -= header.EthernetLen
+			putEthernet(p.Buf[p.Start:], w.nextHop.mac, way.SrcMAC, header.TypeIPv4)
+		}
 	}
 	w.queueTx(p, way.Physical)
 }
@@ -236,10 +244,21 @@ func writeEthernet(p *packet.Packet, dst, src uint64, tags [2]uint32, typ uint16
 		}
 	}
 	p.Start -= header.EthernetLen
-	h := p.Buf[p.Start : p.Start+header.EthernetLen]
+	putEthernet(p.Buf[p.Start:], dst, src, typ)
+}
+
+func putEthernet(h []byte, dst, src uint64, typ uint16) {
+	h = h[:header.EthernetLen]
 	be.PutUint64(h, dst<<16|src>>32)
 	be.PutUint32(h[8:], uint32(src))
 	be.PutUint16(h[12:], typ)
+}
+
+// nextHop is the last way that was resolved, and the MAC address it led to: for one batch,
+// since most packets of one leave by the same way.
+type nextHop struct {
+	way uint32
+	mac uint64
 }
 
 // mtu returns the longest packet that way takes now. Less than what every path

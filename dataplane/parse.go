@@ -55,11 +55,60 @@ var be = binary.BigEndian
 // Parse checks each frame, finds its logical port and key, and sorts out what is
 // not a whole packet of a flow.
 func (w *Worker) Parse(from int) {
-	b := &w.batch
+	b, ports := &w.batch, w.plan.Ports
 	for i := from; i < b.N; i++ {
 		w.cur = i
-		w.parse(&b.P[i], &w.m[i])
+		p, m := &b.P[i], &w.m[i]
+		if !w.parsePlain(p, m, &ports[p.Port]) {
+			w.parse(p, m)
+		}
 	}
+}
+
+// parsePlain is parse for what nearly every frame is: untagged, to our MAC address, IPv4
+// without options, whole, UDP or TCP, and nothing wrong with it. It says false, and has
+// changed nothing, for any other frame. TestParsePlain holds it against parse; it saves
+// 6 of 72 ns (BenchmarkLine/nat/flows=10000).
+func (w *Worker) parsePlain(p *packet.Packet, m *meta, port *Port) bool {
+	f := p.Buf[p.Start:p.End]
+	const l4 = header.EthernetLen + header.IPv4Len
+	if len(f) < l4+header.UDPLen || port.Kind != PortEthernet || p.VLANs[0] != 0 ||
+		be.Uint64(f)>>16 != port.MAC || be.Uint32(f[12:])>>8 != header.TypeIPv4<<8|0x45 {
+		return false
+	}
+	ip := f[header.EthernetLen:]
+	total := int(be.Uint16(ip[2:]))
+	if be.Uint16(ip[6:])&(header.MoreFragments|header.FragmentOffset) != 0 || total > len(ip) || !checksum.Header(ip) {
+		return false
+	}
+	t := ip[header.IPv4Len:]
+	proto := ip[9]
+	flags := uint8(0)
+	switch proto {
+	case flow.UDP:
+		n := int(be.Uint16(t[4:]))
+		if n < header.UDPLen || n > total-header.IPv4Len {
+			return false
+		}
+	case flow.TCP:
+		if total < header.IPv4Len+header.TCPLen {
+			return false
+		}
+		hl := int(t[12]>>4) * 4
+		if flags = t[13] & 0x3f; hl < header.TCPLen || hl > total-header.IPv4Len || badFlags[flags] {
+			return false
+		}
+	default:
+		return false
+	}
+	p.L3 = p.Start + header.EthernetLen
+	p.L4 = p.Start + l4
+	p.L3End = p.L3 + uint32(total)
+	m.key = flow.Wire(be.Uint64(ip[12:]), be.Uint32(t), proto, port.Realm)
+	m.hash = w.hasher.Hash(m.key)
+	m.class, m.flags = classFlow, flags
+	m.laterFragment, m.broadcast, m.handed = false, false, 0
+	return true
 }
 
 func (w *Worker) parse(p *packet.Packet, m *meta) {

@@ -74,6 +74,7 @@ type Worker struct {
 	m       [packet.BatchSize]meta
 	cur     int
 	touched uint64
+	nextHop nextHop
 	ipID    uint16
 	count   count
 
@@ -142,6 +143,7 @@ func (w *Worker) begin(now int64) {
 		w.setLimits(p.Limits)
 	}
 	w.ways = w.plan.Ways.All()
+	w.nextHop = nextHop{}
 }
 
 // Poll runs one batch of each queue and of the rings, and what is due by the clock.

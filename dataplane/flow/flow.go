@@ -38,6 +38,11 @@ func Make(src, dst uint32, sport, dport uint16, proto uint8, realm uint16) Key {
 	}
 }
 
+// Wire is Make of addresses and ports as they stand in headers, read as big-endian words.
+func Wire(addrs uint64, ports uint32, proto uint8, realm uint16) Key {
+	return Key{addrs: addrs, rest: uint64(ports)<<32 | uint64(realm)<<16 | uint64(proto)}
+}
+
 func (k Key) Src() uint32     { return uint32(k.addrs >> 32) }
 func (k Key) Dst() uint32     { return uint32(k.addrs) }
 func (k Key) SrcPort() uint16 { return uint16(k.rest >> 48) }
