@@ -112,6 +112,9 @@ func (t *decider) Reverse(src uint32, port uint16) bool {
 
 // WayTo implements dataplane.Decider.
 func (t *decider) WayTo(dst uint32, in uint16) uint32 {
+	if in == t.plan.HostPort && t.own(dst) {
+		return t.hostWay
+	}
 	if t.own(dst) {
 		return t.hostWay // 0 without a host
 	}

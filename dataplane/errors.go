@@ -42,6 +42,9 @@ func (w *Worker) sendError(p *packet.Packet, m *meta, msg icmp.Message) {
 		return
 	}
 	src := w.addressOn(p.Port)
+	if p.Port == w.plan.HostPort {
+		src = ip.Dst() // our addresses are the host's: its kernel hears none of them
+	}
 	if src == 0 {
 		return
 	}
