@@ -44,6 +44,9 @@ func arpWords(value map[string]string) string {
 func ipWords(value map[string]string, prefix string) string {
 	src, dst := value[prefix+"ipv4.src"], value[prefix+"ipv4.dst"]
 	what := "protocol " + value[prefix+"ipv4.protocol"]
+	if at := value[prefix+"ipv4.fragment"]; at != "0" {
+		return "fragment of " + what + " " + src + " > " + dst
+	}
 	switch value[prefix+"ipv4.protocol"] {
 	case "1":
 		what = "icmp " + value[prefix+"icmp.type"] + "/" + value[prefix+"icmp.code"]
@@ -53,9 +56,15 @@ func ipWords(value map[string]string, prefix string) string {
 	case "4":
 		what = "ipip"
 	case "6":
+		if value[prefix+"tcp.flags"] == "" {
+			break // its header is cut
+		}
 		what = "tcp " + value[prefix+"tcp.flags"]
 		src, dst = src+":"+value[prefix+"tcp.sport"], dst+":"+value[prefix+"tcp.dport"]
 	case "17":
+		if value[prefix+"udp.sport"] == "" {
+			break
+		}
 		what = "udp"
 		src, dst = src+":"+value[prefix+"udp.sport"], dst+":"+value[prefix+"udp.dport"]
 	}
