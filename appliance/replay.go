@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"openvra/config"
+	"openvra/dataplane"
 	"openvra/dataplane/drop"
 	"openvra/dataplane/link"
 	"openvra/dataplane/link/pcap"
@@ -28,8 +29,8 @@ type ReplayOptions struct {
 }
 
 // ReplayPort counts what became of the packets that came in at a port, and what left by
-// it. Local are those that the gateway took itself, Held those that still waited for a
-// neighbor or a fragment at the end.
+// it. Local are those that the gateway took itself, Held those that had to wait for a
+// neighbor or a fragment.
 type ReplayPort struct {
 	Port  string            `json:"port"`
 	In    uint64            `json:"in"`
@@ -39,7 +40,8 @@ type ReplayPort struct {
 	Drops map[string]uint64 `json:"drops"`
 }
 
-// ReplayResult is what a replay came to. In all, In + Made = Out + Local + Held + Dropped.
+// ReplayResult is what a replay came to. Held still waited at the end. In all,
+// In + Made = Out + Local + Held + Dropped.
 type ReplayResult struct {
 	Ports   []ReplayPort      `json:"ports"`
 	In      uint64            `json:"in"`
@@ -194,6 +196,13 @@ func (r *replay) wait(now int64) {
 	for i := 0; i < 60 && now-r.now > second; i++ {
 		r.now += second
 		r.tick()
+	}
+	if now-r.now > second {
+		// What ends by then is not there any more when the frame comes.
+		for left := r.off.workers[0].Sessions().Used(); left >= 0; left -= dataplane.ExpireBudget {
+			r.now = now
+			r.tick()
+		}
 	}
 	r.now = max(r.now, now) // a capture may go back; the clock does not
 	for _, p := range r.ports {

@@ -93,7 +93,7 @@ const second = int64(1e9)
 
 // tick does what is due by the clock. Its work is bounded.
 func (w *Worker) tick() {
-	w.sessions.Expire(w.ticks, expireBudget, w.onRemove)
+	w.sessions.Expire(w.ticks, ExpireBudget, w.onRemove)
 	for to := range w.backlog {
 		if len(w.backlog[to]) > 0 {
 			w.sendBacklog(to)
@@ -113,9 +113,9 @@ func (w *Worker) tick() {
 	w.transmit()
 }
 
-// expireBudget is how many sessions a poll looks at for expiry: with ten thousand polls
+// ExpireBudget is how many sessions a poll looks at for expiry: with ten thousand polls
 // a second and more under load, a million sessions can end within a second.
-const expireBudget = 256
+const ExpireBudget = 256
 
 // askNeighbors sends the ARP requests that are due. One worker does it for all.
 func (w *Worker) askNeighbors() {
