@@ -142,6 +142,9 @@ func (x *decision) local() drop.Reason {
 		x.d.Self, x.done = true, true
 		return drop.None
 	}
+	if x.now.Proto == flow.GRE || x.now.Proto == flow.IPv6 {
+		return drop.TunnelNotConfigured // silently: no tunnel is of these
+	}
 	if x.now.Proto != flow.TCP {
 		x.d.Reject = dataplane.RejectPort
 	}
@@ -157,6 +160,9 @@ func (x *decision) routeTo() drop.Reason {
 	x.route, x.d.Way[0], reason = x.way(x.now.Dst, x.q.Port, x.hash)
 	if reason != drop.None {
 		x.d.Reject = rejectOf(reason)
+		if x.route != nil && x.route.Kind == fib.Unreachable {
+			x.d.Reject = dataplane.RejectHost
+		}
 		return reason
 	}
 	v := &x.plan.Ways.All()[x.d.Way[0]]

@@ -244,7 +244,7 @@ func decisionRows() []dropRow {
 		{name: "a blackhole says nothing", reason: drop.Blackhole, do: ip0("inside", v4{src: "10.0.0.5", dst: "198.18.0.1"}.udp(1, 2, "x"))},
 		{name: "an unreachable route says so", reason: drop.NoRoute, do: func(g *gate) {
 			g.send("inside", v4{src: "10.0.0.5", dst: "198.19.0.1"}.udp(1, 2, "x"))
-			g.one("inside").is(g.t, "10.0.0.1 > 10.0.0.5 icmp 3/0 about 10.0.0.5:1 > 198.19.0.1:2")
+			g.one("inside").is(g.t, "10.0.0.1 > 10.0.0.5 icmp 3/1 about 10.0.0.5:1 > 198.19.0.1:2")
 		}},
 		{name: "the port of the way is down", reason: drop.PortDown, before: func(g *gate) { g.near["spare"].SetUp(false); g.apply(coreYAML) }, do: func(g *gate) {
 			g.send("inside", v4{src: "10.0.0.5", dst: "10.7.0.1"}.udp(1, 2, "x"))
