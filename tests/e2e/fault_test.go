@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"os/exec"
 	"syscall"
 	"testing"
 	"time"
@@ -86,8 +85,8 @@ func TestSecondInstanceIsRefused(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
 	out, err := s.Gateway.Exec(ctx, binary, "run", "-c", path)
-	if err == nil || ctx.Err() != nil || !contains(out, `port "inside"`) || !contains(out, "in use") {
-		t.Errorf("a second gateway: %v: %s; want a refusal that says that port inside is in use", err, out)
+	if err == nil || ctx.Err() != nil || !contains(out, `port "outside"`) || !contains(out, "in use") {
+		t.Errorf("a second gateway: %v: %s; want a refusal that says that port outside is in use", err, out)
 	}
 	eventually(t, time.Second, "the first gateway still forwards", s.echo)
 }
@@ -181,17 +180,4 @@ func TestKernelKeepsItsAddress(t *testing.T) {
 	eventually(t, 2*time.Second, "the second gateway forwards", s.echo)
 	s.stop()
 	works("after the gateway was stopped")
-}
-
-// TestDemo runs the demonstration as people do.
-func TestDemo(t *testing.T) {
-	newSite(t, lab.Options{}, lab.Config{}) // skips or fails without root
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
-	start := time.Now()
-	out, err := exec.CommandContext(ctx, binary, "demo").CombinedOutput()
-	if err != nil || contains(string(out), "FAIL") {
-		t.Errorf("vra demo: %v\n%s", err, out)
-	}
-	t.Logf("took %v\n%s", time.Since(start), out)
 }
