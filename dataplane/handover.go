@@ -106,6 +106,7 @@ func (w *Worker) give(p *packet.Packet, m *meta, to int) {
 	slot.p, slot.m = *p, *m
 	slot.p.Buf, slot.p.DriverPrivate = buf, 0
 	slot.m.handed++
+	slot.m.piece = false // it lies in a buffer of its own now
 	r.publish()
 	w.keep(p)
 	w.Counters.HandedOver.Add(1)
