@@ -16,7 +16,7 @@ type device struct {
 	driver  config.Driver
 	name    string
 	mac     config.MAC
-	queues  int
+	queues  int // one for each worker
 	promisc string
 	mtu     int // of devices that the gateway makes
 }
@@ -54,12 +54,9 @@ type wanted struct {
 func devices(c *config.Config, workers int) (list []wanted) {
 	for i := range c.Ports {
 		p := &c.Ports[i]
-		d := device{driver: p.Driver, name: p.Device, mac: p.MAC, queues: p.Queues, promisc: p.Promiscuous}
+		d := device{driver: p.Driver, name: p.Device, mac: p.MAC, queues: workers, promisc: p.Promiscuous}
 		if p.Driver == config.TUN || p.Driver == config.TAP {
 			d.mtu = p.MTU
-		}
-		if d.queues == 0 || d.queues > workers {
-			d.queues = workers
 		}
 		list = append(list, wanted{p.Name, d})
 	}

@@ -45,14 +45,12 @@ type Port struct {
 	// MAC is zero for the device's own.
 	MAC MAC `yaml:"mac" computed:"the device's own" reload:"port" doc:"Ethernet address the gateway uses"`
 	// MTU in bytes of IP packet; 0 means the device's.
-	MTU int `yaml:"mtu" default:"auto" words:"auto=0" range:"68..65535" unit:"bytes" doc:"largest IP packet; auto is the device's"`
-	// Queues is 0 for one per worker.
-	Queues      int               `yaml:"queues" default:"auto" words:"auto=0" range:"1..64" reload:"port" doc:"receive queues; auto is one per worker"`
+	MTU         int               `yaml:"mtu" default:"auto" words:"auto=0" range:"68..65535" unit:"bytes" doc:"largest IP packet; auto is the device's"`
 	Zone        string            `yaml:"zone" computed:"the port's name" match:"name" doc:"zone the port belongs to"`
 	Labels      map[string]string `yaml:"labels" doc:"labels, shown with the port"`
 	RPF         RPF               `yaml:"rpf" default:"loose" enum:"strict|loose|off" doc:"source address check (RFC 3704): strict wants the route back by this port, loose wants any route"`
 	MSSClamp    int               `yaml:"mssClamp" default:"off" words:"off=0,auto=-1" range:"88..65495" unit:"bytes" doc:"largest TCP segment offered through the port; auto is the route's MTU less 40"`
-	Promiscuous string            `yaml:"promiscuous" default:"auto" enum:"auto|true|false" doc:"receive frames for other Ethernet addresses; auto where mac differs from the device's"`
+	Promiscuous string            `yaml:"promiscuous" default:"auto" enum:"auto|true|false" reload:"port" doc:"receive frames for other Ethernet addresses; auto where mac differs from the device's"`
 	Announce    int               `yaml:"announce" default:"3" range:"0..10" unit:"ARP announcements" doc:"announcements of each address on start and on change (RFC 5227)"`
 	VLANs       []VLAN            `yaml:"vlans" doc:"sub-ports by 802.1Q or 802.1ad tag"`
 }

@@ -7,7 +7,7 @@ import (
 
 func TestReloadSaysWhatItCannotChange(t *testing.T) {
 	old := mustParse(t, "ports: [{name: wan, mtu: 1500}]\n")
-	edited := mustParse(t, `ports: [{name: wan, mtu: 1400, queues: 2, mac: "02:00:5e:10:00:01"}]
+	edited := mustParse(t, `ports: [{name: wan, mtu: 1400, promiscuous: true, mac: "02:00:5e:10:00:01"}]
 workers: 2
 limits: {sessions: 2048, neighbourQueue: 5}
 timeouts: {udp: 200s}
@@ -17,7 +17,7 @@ log: {level: debug, format: json}
 	if got := edited.NeedsRestart(old); !reflect.DeepEqual(got, want) {
 		t.Errorf("NeedsRestart: got %q; want %q", got, want)
 	}
-	want = []string{"mac", "queues"}
+	want = []string{"mac", "promiscuous"}
 	if got := edited.Ports[0].NeedsReopen(&old.Ports[0]); !reflect.DeepEqual(got, want) {
 		t.Errorf("NeedsReopen: got %q; want %q", got, want)
 	}
