@@ -148,7 +148,7 @@ func TestDescribe(t *testing.T) {
 		"icmp 11/0 about the next 203.0.113.2 > 198.51.100.7, udp 203.0.113.2:5353 > 198.51.100.7:53": timeExceeded(t, unchanged).packet(t),
 		"arp who has 192.0.2.1, asks 192.0.2.2": {Link: layers.LinkTypeEthernet, Data: []byte("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01\x08\x06" +
 			"\x00\x01\x08\x00\x06\x04\x00\x01\x02\x00\x00\x00\x00\x01\xc0\x00\x02\x02\x00\x00\x00\x00\x00\x00\xc0\x00\x02\x01")},
-		"14 bytes of Ethernet": {Link: layers.LinkTypeEthernet, Data: make([]byte, 14)},
+		"14 bytes of Ethernet":                          {Link: layers.LinkTypeEthernet, Data: make([]byte, 14)},
 		"fragment of protocol 17 192.0.2.1 > 192.0.2.2": {Link: layers.LinkTypeRaw, Data: []byte("\x45\x00\x00\x18\x00\x01\x00\x02\x40\x11\xf6\xcf\xc0\x00\x02\x01\xc0\x00\x02\x02abcd")},
 		"protocol 6 192.0.2.1 > 192.0.2.2":              {Link: layers.LinkTypeRaw, Data: []byte("\x45\x00\x00\x18\x00\x01\x20\x00\x40\x06\xd6\xdc\xc0\x00\x02\x01\xc0\x00\x02\x02abcd")},
 	} {
