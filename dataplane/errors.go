@@ -236,23 +236,13 @@ func (w *Worker) tunnelError(p *packet.Packet, m *meta, q *icmp.Quote) {
 			w.local(p)
 			return
 		}
+		// It meets the session like any other, as if it had come out of the tunnel:
+		// what was inside may have been translated.
 		p.Port = t.Port
-		w.relayed(p, m)
-		return
-	}
-	w.drop(p, drop.ICMPErrorUnmatched)
-}
-
-// relayed takes an error about an inner packet on to its source. If the packet was
-// translated before it was encapsulated, the error meets the session like any other,
-// as if it had come out of the tunnel.
-func (w *Worker) relayed(p *packet.Packet, m *meta) {
-	dst := header.IPv4(p.Buf[p.L3:]).Dst()
-	if w.plan.Own(dst) {
 		w.deliverError(p, m)
 		return
 	}
-	w.reply(p, dst, NoPort)
+	w.drop(p, drop.ICMPErrorUnmatched)
 }
 
 func addr4(a netip.Addr) uint32 {
