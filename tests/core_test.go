@@ -3,6 +3,7 @@ package tests
 import (
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"testing"
@@ -91,6 +92,7 @@ type gateOptions struct {
 	segments bool
 	line     []dataplane.Step
 	seed     uint64
+	log      *slog.Logger
 }
 
 func newGate(t testing.TB, yaml string, o gateOptions) *gate {
@@ -109,7 +111,7 @@ func newGate(t testing.TB, yaml string, o gateOptions) *gate {
 		g.near[name], g.far[name], ports[name] = a, b, a
 	}
 	var err error
-	g.off, err = appliance.NewOffline(g.parse(yaml), appliance.OfflineOptions{Ports: ports, Workers: g.workers, Line: o.line, Seed: o.seed})
+	g.off, err = appliance.NewOffline(g.parse(yaml), appliance.OfflineOptions{Ports: ports, Workers: g.workers, Line: o.line, Seed: o.seed, Log: o.log})
 	if err != nil {
 		t.Fatal(err)
 	}
