@@ -145,6 +145,10 @@ func (x *decision) local() drop.Reason {
 	if x.now.Proto == flow.GRE || x.now.Proto == flow.IPv6 {
 		return drop.TunnelNotConfigured // silently: no tunnel is of these
 	}
+	switch x.now.Proto {
+	case flow.IPIP, flow.IPv6, flow.GRE:
+		return drop.TunnelNotConfigured
+	}
 	if x.now.Proto != flow.TCP {
 		x.d.Reject = dataplane.RejectPort
 	}

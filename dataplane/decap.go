@@ -26,11 +26,7 @@ func (w *Worker) decap(p *packet.Packet, m *meta) {
 	outer := header.IPv4(p.Buf[p.L3:])
 	tunnelIndex, peer := w.tunnelFrom(p.Port, outer.Src(), outer.Dst())
 	if tunnelIndex < 0 {
-		reason := drop.TunnelUnknownPeer
-		if len(w.plan.Tunnels) == 0 {
-			reason = drop.TunnelNotConfigured
-		}
-		w.drop(p, reason)
+		w.drop(p, drop.TunnelUnknownPeer)
 		return
 	}
 	t := &w.plan.Tunnels[tunnelIndex]
@@ -51,7 +47,12 @@ func (w *Worker) decap(p *packet.Packet, m *meta) {
 	p.Port = t.Port
 	w.count.port[t.Port].rx++
 	w.count.port[t.Port].rxBytes += uint64(p.End - p.Start)
-	w.parseIPv4(p, m)
+	broadcast := m.broadcast
+	if !w.plainIPv4(p, m, p.L3, w.plan.Ports[t.Port].Realm) {
+		*m = meta{}
+		w.parseIPv4(p, m)
+	}
+	m.broadcast = broadcast
 }
 
 // takeOut puts the inner packet in p's place, or says why not.
