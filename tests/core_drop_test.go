@@ -110,7 +110,9 @@ func ipRows() []dropRow {
 	from := func(src string) []byte { return v4{src: src, dst: "198.51.100.7"}.udp(1, 2, "x") }
 	to := func(dst string) []byte { return v4{src: "10.0.0.5", dst: dst}.udp(1, 2, "x") }
 	flags := func(f uint8) []byte { return toNet.tcp(1, 2, f, 1, 0, "") }
-	opt := func(o ...byte) []byte { return v4{src: "10.0.0.5", dst: "198.51.100.7", options: o}.raw(99, make([]byte, 8)) }
+	opt := func(o ...byte) []byte {
+		return v4{src: "10.0.0.5", dst: "198.51.100.7", options: o}.raw(99, make([]byte, 8))
+	}
 	return []dropRow{
 		{name: "19 bytes", reason: drop.IPTruncated, do: ip0("inside", u()[:19])},
 		{name: "version 5", reason: drop.IPVersion, do: ip0("inside", bad(u(), 0, 0x55))},
@@ -215,7 +217,7 @@ func tunnelRows() []dropRow {
 	noTunnel := coreYAML[:strings.Index(coreYAML, "tunnels:")] + coreYAML[strings.Index(coreYAML, "nat:"):]
 	return []dropRow{
 		{name: "VU#636397: an outer source that is nobody", reason: drop.TunnelUnknownPeer, do: in(v4{src: "198.51.100.66", dst: "10.0.0.1"}, inner)},
-		{name: "an outer destination that is no tunnel's end", reason: drop.TunnelUnknownPeer, do: in(v4{src: "10.0.1.12", dst: "203.0.113.2"}, inner)},
+		{name: "an outer destination that is no tunnel's end", reason: drop.TunnelNotConfigured, do: in(v4{src: "10.0.1.12", dst: "203.0.113.2"}, inner)},
 		{name: "no tunnel at all", reason: drop.TunnelNotConfigured, yaml: noTunnel, do: in(fromW2, inner)},
 		{name: "an inner packet of 19 bytes", reason: drop.TunnelInnerMalformed, do: in(fromW2, inner[:19])},
 		{name: "an inner packet longer than the outer", reason: drop.TunnelInnerMalformed, do: in(fromW2, inner[:25])},
