@@ -118,6 +118,18 @@ func NewWorker(o WorkerOptions) *Worker {
 // SetPlan makes p the plan from the next batch on. Safe for concurrent use.
 func (w *Worker) SetPlan(p *Plan) { w.current.Store(p) }
 
+// Plan returns what SetPlan last set. Safe for concurrent use.
+func (w *Worker) Plan() *Plan { return w.current.Load() }
+
+// Each calls f with each packet of the batch from number from on, for steps that are not
+// the worker's own. The packet is borrowed until f returns.
+func (w *Worker) Each(from int, f func(*packet.Packet)) {
+	for i := from; i < w.batch.N; i++ {
+		w.cur = i
+		f(&w.batch.P[i])
+	}
+}
+
 // SetQueues gives the worker its queue of each physical port. Called on the worker's
 // thread (see Do) or before it runs.
 // segments says of each whether its device takes super-packets.
