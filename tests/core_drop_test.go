@@ -348,22 +348,14 @@ var manyNeighbors = func() string {
 
 // unreachable are reasons that no frame meets here, and why.
 var unreachable = map[drop.Reason]string{
-	drop.None:              "no reason",
-	drop.ARPTableFull:      "a stranger gets its answer without a place in the table",
-	drop.TunnelLoop:        "config refuses tunnels whose ends are ours",
-	drop.HandoverFull:      "TestHandoverFull",
-	drop.WorkerPanic:       "TestPanicCostsOnePacket",
-	drop.PolicyDenied:      "policy",
-	drop.PolicyUntracked:   "policy",
-	drop.PolicyPreDNAT:     "policy",
-	drop.ZoneUnlisted:      "policy",
-	drop.NATTableFull:      "as many mappings as sessions: TestN51FullTableRefuses of nat",
-	drop.NATUnsupported:    "every protocol is translated by its addresses",
-	drop.NATLimit:          "TestN50PerSubscriberLimit of nat",
-	drop.NATFiltered:       "mappings are for one remote's packets each: TestN13Filtering of nat",
-	drop.ServiceNoEndpoint: "services",
-	drop.ServiceSource:     "services",
-	drop.MTUExceeded:       "TestTinyMTU",
+	drop.None:         "no reason",
+	drop.TunnelLoop:   "config refuses tunnels whose ends are ours",
+	drop.HandoverFull: "TestHandoverFull",
+	drop.WorkerPanic:  "TestPanicCostsOnePacket",
+	drop.NATTableFull: "as many mappings as sessions: TestN51FullTableRefuses of nat",
+	drop.NATLimit:     "TestN50PerSubscriberLimit of nat",
+	drop.NATFiltered:  "mappings are for one remote's packets each: TestN13Filtering of nat",
+	drop.MTUExceeded:  "TestTinyMTU",
 }
 
 // TestDropReasons has a row for each reason: exactly one counter moves, by one.

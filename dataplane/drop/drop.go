@@ -22,7 +22,6 @@ const (
 	ARPMalformed
 	ARPNotForUs
 	ARPConflict
-	ARPTableFull
 
 	// IPv4 gate, RFC 1812 section 5.2.2 and 5.3.7.
 	IPTruncated
@@ -64,10 +63,6 @@ const (
 	WorkerPanic
 
 	// Decision.
-	PolicyDenied
-	PolicyUntracked
-	PolicyPreDNAT
-	ZoneUnlisted
 	NoRoute
 	Blackhole
 	PortDown
@@ -85,12 +80,7 @@ const (
 	NATTableFull
 	NATNoAddress
 	NATFiltered
-	NATUnsupported
 	NATLimit
-
-	// Services.
-	ServiceNoEndpoint
-	ServiceSource
 
 	// Leaving.
 	TTLExceeded
@@ -126,7 +116,6 @@ var descriptions = [Count]Description{
 	ARPMalformed: {"arp_malformed", "ARP with wrong lengths, types or opcode", "RFC 826"},
 	ARPNotForUs:  {"arp_not_for_us", "ARP for an address that is not ours", "RFC 826"},
 	ARPConflict:  {"arp_conflict", "another host claims an address of ours", "RFC 5227 2.4"},
-	ARPTableFull: {"arp_table_full", "no room for another neighbor", ""},
 
 	IPTruncated:        {"ip_truncated", "frame shorter than an IPv4 header", "RFC 1812 5.2.2"},
 	IPVersion:          {"ip_version", "version is not 4", "RFC 1812 5.2.2"},
@@ -163,10 +152,6 @@ var descriptions = [Count]Description{
 	HandoverFull: {"handover_full", "the owning worker's ring was full", ""},
 	WorkerPanic:  {"worker_panic", "a fault of ours was met in this packet's batch", ""},
 
-	PolicyDenied:       {"policy_denied", "a policy rule denies the flow", ""},
-	PolicyUntracked:    {"policy_untracked", "an untracked policy denies the packet", ""},
-	PolicyPreDNAT:      {"policy_pre_dnat", "a preDNAT policy denies the flow", ""},
-	ZoneUnlisted:       {"zone_unlisted", "no rule set joins the two zones", ""},
 	NoRoute:            {"no_route", "no route to the destination", "RFC 1812 5.2.7.1"},
 	Blackhole:          {"blackhole", "the route is a blackhole", ""},
 	PortDown:           {"port_down", "the port of the way out is down", ""},
@@ -183,11 +168,7 @@ var descriptions = [Count]Description{
 	NATTableFull:      {"nat_table_full", "no room for another mapping", "RFC 6888 REQ-11"},
 	NATNoAddress:      {"nat_no_address", "the pool or port has no address", "RFC 6888 REQ-3"},
 	NATFiltered:       {"nat_filtered", "the mapping's filter refuses this remote", "RFC 4787 REQ-8"},
-	NATUnsupported:    {"nat_unsupported", "protocol that this translation cannot carry", ""},
 	NATLimit:          {"nat_limit", "over the subscriber's limit", "RFC 6888 REQ-4"},
-
-	ServiceNoEndpoint: {"service_no_endpoint", "the service has no ready endpoint", ""},
-	ServiceSource:     {"service_source", "source not in the service's allowed ranges", ""},
 
 	TTLExceeded:        {"ttl_exceeded", "time to live ran out here", "RFC 1812 5.3.1"},
 	NeighborUnresolved: {"neighbor_unresolved", "the next hop does not answer ARP", "RFC 1122 2.3.2"},
