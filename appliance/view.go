@@ -309,7 +309,14 @@ func (t *decider) session(s *session.Session[flow.Key], now uint32) admin.Sessio
 func (t *decider) whyThere(s *session.Session[flow.Key], v *admin.Session) {
 	way := &t.plan.Ways.All()[s.Way[0]]
 	if way.Kind == dataplane.PortHost {
-		v.Why = append(v.Why, admin.Reason{Kind: "host", Name: t.config.Host.Device, Source: t.source(int(s.Route))})
+		name := t.config.Host.Device
+		for _, svc := range t.services {
+			if svc.Line == int(s.Route) {
+				name += " for " + svc.Name
+				break
+			}
+		}
+		v.Why = append(v.Why, admin.Reason{Kind: "host", Name: name, Source: t.source(int(s.Route))})
 		return
 	}
 	if r := t.lookup(s.Key[1].Src(), s.Port[0]); r != nil {
