@@ -87,6 +87,9 @@ func TestREADMEListsMetrics(t *testing.T) {
 // compareTable wants the table under a heading of README.md to have these lines.
 func compareTable(t *testing.T, heading string, want []string) {
 	t.Helper()
+	for i := range want {
+		want[i] = singleSpaced(want[i])
+	}
 	got, ok := readTable(t, heading)
 	if !ok {
 		t.Errorf("README.md has no section %q with a table", heading)
@@ -114,7 +117,7 @@ func readTable(t *testing.T, heading string) (lines []string, ok bool) {
 	}
 	under := false
 	for line := range strings.Lines(string(text)) {
-		line = strings.Join(strings.Fields(line), " ")
+		line = singleSpaced(line)
 		switch {
 		case strings.HasPrefix(line, "#"):
 			under = strings.TrimLeft(line, "# ") == heading
@@ -124,3 +127,5 @@ func readTable(t *testing.T, heading string) (lines []string, ok bool) {
 	}
 	return lines, len(lines) > 0
 }
+
+func singleSpaced(line string) string { return strings.Join(strings.Fields(line), " ") }
