@@ -105,7 +105,7 @@ func TestDemoWithoutRoot(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	cmd.Env = []string{"HOME=/", "PATH=" + os.Getenv("PATH")}
 	out, err := cmd.CombinedOutput()
-	for _, want := range []string{"root", "outside", "inside", "tunnel_unknown_peer"} {
+	for _, want := range []string{"root", "outside", "inside", "tunnel_not_configured", "ttl_exceeded"} {
 		if err != nil || !contains(string(out), want) {
 			t.Fatalf("vra demo as nobody: %v; want %q in:\n%s", err, want, out)
 		}
