@@ -328,6 +328,8 @@ func (w *Worker) parseTransport(p *packet.Packet, m *meta) {
 			}
 			m.class = classICMPError
 			return
+		default:
+			proto = flow.ICMPOther
 		}
 	case flow.IPIP:
 		if w.tunnelEnd(ip.Dst()) {

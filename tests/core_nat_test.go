@@ -56,6 +56,10 @@ func TestTranslations(t *testing.T) {
 		"masquerade of a protocol without ports": {
 			{"inside", h("10.0.0.5", c).raw(47, make([]byte, 8)), "outside", "203.0.113.2 > 198.51.100.7 proto 47"},
 			{"outside", h(c, gw).raw(47, make([]byte, 8)), "inside", "198.51.100.7 > 10.0.0.5 proto 47"}},
+		"ICMP without an identifier": {
+			{"inside", h("10.0.0.5", c).icmp(48, 0, 1, 2, "x"), "outside", "203.0.113.2 > 198.51.100.7 icmp 48 id 1"},
+			{"inside", h("10.0.0.5", c).icmp(48, 0, 9, 9, "x"), "outside", "203.0.113.2 > 198.51.100.7 icmp 48 id 9"},
+			{"outside", h(c, gw).icmp(49, 0, 7, 2, "x"), "inside", "198.51.100.7 > 10.0.0.5 icmp 49 id 7"}},
 		"a pod behind a router, by IP-in-IP": {
 			{"inside", h("10.0.1.12", "10.0.0.1").ipip(h(p2, c).udp(5000, 53, "q")), "outside", "203.0.113.2:5000 > 198.51.100.7:53"},
 			{"outside", h(c, gw).udp(53, 5000, "a"), "inside", "[10.0.0.1 > 10.0.1.12] 198.51.100.7:53 > 172.30.2.10:5000"}},

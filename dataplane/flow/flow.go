@@ -16,6 +16,9 @@ const (
 	ESP  = 50
 	AH   = 51
 	SCTP = 132
+	// ICMPOther stands in keys, and nowhere else, for ICMP that is neither a query nor
+	// an error, and has no identifier to translate. IANA has reserved the number.
+	ICMPOther = 255
 )
 
 // A Key is what packets of one direction of an IPv4 flow have in common. It has
