@@ -481,6 +481,9 @@ func verifyIP(b []byte) error {
 			return fmt.Errorf("ICMP checksum of %x", b)
 		}
 	case flow.UDP, flow.TCP:
+		if len(l4) < header.UDPLen {
+			return fmt.Errorf("transport header of %x", b)
+		}
 		if h.Protocol() == flow.UDP && header.UDP(l4).Checksum() == 0 {
 			return nil
 		}
