@@ -20,6 +20,8 @@ need ip iproute2
 need ping iputils-ping
 need traceroute traceroute
 need nft nftables
+need ethtool ethtool
+need taskset util-linux
 need iperf3 iperf3
 need tcpdump tcpdump
 need gcc gcc libc6-dev
