@@ -59,6 +59,9 @@ func (w *Worker) fragment(p *packet.Packet, m *meta) {
 	default:
 		w.tracked(p, m, v.SrcPort, v.DstPort)
 		ready := append([]*packet.Packet(nil), v.Ready...)
+		if len(ready) > 0 {
+			w.except(p, m) // so that the first one leaves first: others wait for it, too
+		}
 		for _, q := range ready {
 			w.Counters.Resumed.Add(1)
 			var qm meta
