@@ -24,6 +24,8 @@ type decider struct {
 	views map[uint16]*fib.View
 	// owned are the gateway's addresses, with the port that has them.
 	owned map[uint32]uint16
+	// kernel are the addresses that the host's kernel keeps on ports, with the port.
+	kernel map[uint32]uint16
 	// subnets are the connected prefixes of each port.
 	subnets  [][]netip.Prefix
 	rules    *nat.Rules
@@ -62,6 +64,9 @@ func (t *decider) serviceFor(f *nat.Flow) *service {
 }
 
 func (t *decider) own(a uint32) bool { _, ok := t.owned[a]; return ok }
+
+// Has is Own for an address of another type.
+func (t *decider) Has(a netip.Addr) bool { return a.Is4() && t.own(u32(a)) }
 
 // Own implements dataplane.Decider.
 func (t *decider) Own(a uint32) bool { return t.own(a) }

@@ -264,9 +264,8 @@ func (g *Gateway) linksChanged() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	hostBack := g.reattach()
-	g.ports.kernelAddresses(g.kernel, g.log)
 	old := g.decider.Load()
-	changed := false
+	changed := g.ports.kernelAddresses(g.kernel, old.Has, g.log)
 	for name := range g.ports {
 		p := &old.plan.Ports[g.state.ports.number[name]]
 		info := g.ports.info(name)

@@ -34,6 +34,7 @@ type step struct {
 // Decision is THE ORDER of the questions that a new flow is asked. The answers become
 // its session.
 var Decision = []step{
+	{"kernel", (*decision).kernelKeeps, "an address that the kernel keeps on a port: it has the frame too, or nobody can reach it"},
 	{"destination NAT", (*decision).destination, "who is it really for? One-to-one rules, then the others as written"},
 	{"local", (*decision).local, "an address of the gateway: its own answer, or its host"},
 	{"route", (*decision).routeTo, "where is it? By the table of the zone, then main; plain or IP-in-IP"},
@@ -91,6 +92,20 @@ func (x *decision) remote() uint32 {
 		return x.q.Key.Src()
 	}
 	return x.now.Dst
+}
+
+// kernelKeeps asks whether the packet is for the host's kernel, which then has got it by
+// itself if it came by the port where the kernel has the address.
+func (x *decision) kernelKeeps() drop.Reason {
+	port, ok := x.kernel[x.now.Dst]
+	switch {
+	case !ok:
+		return drop.None
+	case port != x.q.Port:
+		return drop.LocalNotServed
+	}
+	x.d.Kernel, x.done = true, true
+	return drop.None
 }
 
 // destination asks who the packet is really for.

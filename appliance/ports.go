@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 
 	"openvra/config"
 	"openvra/dataplane/link"
@@ -25,6 +26,10 @@ type device struct {
 type openPort struct {
 	link.Port
 	device
+	// kernel are the addresses that the kernel has on the device, once guarded says
+	// that the device's guard knows them.
+	kernel  []netip.Addr
+	guarded bool
 	// lost says that the device is gone and is waited for; broken that the driver
 	// is closed, too.
 	lost, broken bool
@@ -142,7 +147,7 @@ func (p *openPort) reopen(d device, k *kernel) error {
 	if err == nil {
 		var dev link.Port
 		if dev, err = openDevice(d, k); err == nil {
-			p.Port, p.device, p.lost, p.broken = dev, d, false, false
+			p.Port, p.device, p.lost, p.broken, p.guarded = dev, d, false, false, false
 			return nil
 		}
 	}
@@ -160,6 +165,7 @@ func openDevice(d device, k *kernel) (link.Port, error) {
 		if err != nil {
 			return nil, err
 		}
+		// Until kernelAddresses looks closer, what the kernel has is the kernel's.
 		addrs, err := k.addresses(p.Info().Index)
 		if err == nil {
 			err = p.SetKernelAddresses(addrs)
@@ -208,19 +214,45 @@ func (o openPorts) segments(number map[string]uint16, n int) []bool {
 	return list
 }
 
-// kernelAddresses tells the guarded ports which addresses are the kernel's now.
-func (o openPorts) kernelAddresses(k *kernel, log *slog.Logger) {
+// kernelAddresses finds out which addresses the kernel has on the guarded ports, tells
+// their guards, and reports whether one has changed. An address that the gateway has too
+// is the gateway's.
+func (o openPorts) kernelAddresses(k *kernel, own func(netip.Addr) bool, log *slog.Logger) (changed bool) {
 	for name, p := range o {
 		g, ok := p.Port.(interface{ SetKernelAddresses([]netip.Addr) error })
 		if !ok || p.lost {
 			continue
 		}
 		addrs, err := k.addresses(p.Info().Index)
-		if err == nil {
-			err = g.SetKernelAddresses(addrs)
+		var both []netip.Addr
+		addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool {
+			if own(a) {
+				both = append(both, a)
+			}
+			return own(a)
+		})
+		if err == nil && (!p.guarded || !slices.Equal(addrs, p.kernel)) {
+			if err = g.SetKernelAddresses(addrs); err == nil {
+				p.kernel, p.guarded, changed = addrs, true, true
+			}
+			if len(both) > 0 {
+				log.Warn("addresses of the gateway are on the device too; the gateway has them", "port", name, "addresses", both)
+			}
 		}
 		if err != nil {
 			log.Warn("kernel's addresses of a port not known", "port", name, "err", err)
 		}
 	}
+	return changed
+}
+
+// kernelOwned returns the addresses that the kernel has on ports, with the port's number.
+func (o openPorts) kernelOwned(number map[string]uint16) map[uint32]uint16 {
+	m := map[uint32]uint16{}
+	for name, p := range o {
+		for _, a := range p.kernel {
+			m[u32(a)] = number[name]
+		}
+	}
+	return m
 }

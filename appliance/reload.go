@@ -162,10 +162,12 @@ func (g *Gateway) reopen(n *change) (err error) {
 // has changed.
 func (g *Gateway) build(c *config.Config, ports openPorts) (*decider, error) {
 	d, err := g.state.build(c, ports.info, false)
-	if err == nil {
-		err = g.state.adopt(d, g.clock())
+	if err != nil {
+		return nil, err
 	}
-	return d, err
+	ports.kernelAddresses(g.kernel, d.Has, g.log)
+	d.kernel = ports.kernelOwned(g.state.ports.number)
+	return d, g.state.adopt(d, g.clock())
 }
 
 // publish gives the plan and its ports to the workers. Ports that are not used any more

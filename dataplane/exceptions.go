@@ -104,6 +104,10 @@ func (w *Worker) miss(p *packet.Packet, m *meta) {
 		w.refuse(p, m, d)
 		return
 	}
+	if d.Kernel {
+		w.local(p)
+		return
+	}
 	if d.Self {
 		w.answer(p, m)
 		return
@@ -241,7 +245,7 @@ func (w *Worker) stale(p *packet.Packet, m *meta) {
 		w.drop(p, drop.PortDown)
 		return
 	}
-	if d.Drop != drop.None || d.Self || d.Reply != s.Key[1] {
+	if d.Drop != drop.None || d.Self || d.Kernel || d.Reply != s.Key[1] {
 		if d.Mapping != 0 && d.Mapping != s.Mapping {
 			w.plan.Release(d.Mapping, remoteOf(q.Key, d.Reply, d.Rule), w.now, true)
 		}

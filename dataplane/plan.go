@@ -171,6 +171,10 @@ type Tunnel struct {
 	Soft *tunnel.SoftState
 	// Port is its logical port: the realm and zone of what comes out.
 	Port uint16
+	// Via are the ports by which the routes lead to each peer, by its index: the
+	// only ones of those that check the reverse path strictly on which its packets
+	// are taken.
+	Via  [][]uint16
 	Line int
 }
 
@@ -208,6 +212,8 @@ type Decision struct {
 	// Self says that the gateway itself answers (ping to an own address);
 	// there is no session then.
 	Self bool
+	// Kernel says that the packet is for the host's kernel, which has it already.
+	Kernel bool
 	// Reply is the key of the answers as they will come in.
 	Reply flow.Key
 	// Way by which the original and the reply direction leave; 0 for the reply

@@ -85,7 +85,7 @@ func replayed(t *testing.T, args ...string) (dir string, status int, out, err st
 
 func TestReplayIsARegressionTest(t *testing.T) {
 	golden, status, out, err := replayed(t)
-	if status != exitOK || err != "" || !strings.HasPrefix(out, "PORT ") || !strings.Contains(out, " 1 ttl_exceeded, 1 tunnel_unknown_peer\n") {
+	if status != exitOK || err != "" || !strings.HasPrefix(out, "PORT ") || !strings.Contains(out, " 1 ttl_exceeded, 1 tunnel_not_configured\n") {
 		t.Fatalf("got status %d, %s%s", status, out, err)
 	}
 	dir, status, _, err := replayed(t, "--expect", golden)
@@ -155,7 +155,7 @@ func TestDemoOverTheBundledCapture(t *testing.T) {
 		"outside     out   tcp SYN|ACK 203.0.113.2:8081 > 198.51.100.10:40000",                      // and back
 		"outside     out   udp 203.0.113.2:5353 > 198.51.100.53:53",                                 // masquerade
 		"inside      out   icmp 8/0 198.51.100.10 > 172.30.1.20",                                    // one to one
-		"1 tunnel_unknown_peer",
+		"1 tunnel_not_configured",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("want %q in\n%s", want, &out)
