@@ -116,8 +116,10 @@ func (w *Worker) forward(p *packet.Packet, m *meta, id session.ID, dir session.D
 		delta = checksum.Add(delta, w.rewrite(p, m, s, dir))
 	}
 	ip.SetChecksum(checksum.Apply(ip.Checksum(), delta))
-	if way.MSS != 0 && m.flags&header.SYN != 0 && m.key.Proto() == flow.TCP && !m.laterFragment {
-		mss.Clamp(p, way.MSS)
+	if m.flags&header.SYN != 0 && m.key.Proto() == flow.TCP && !m.laterFragment {
+		if most := w.largestSegment(way, s.Way[1-dir]); most != 0 {
+			mss.Clamp(p, most)
+		}
 	}
 	m.class, m.way = classDone, s.Way[dir]
 	w.leave(p, m, way)
@@ -171,6 +173,16 @@ func (w *Worker) rewrite(p *packet.Packet, m *meta, s *session.Session[flow.Key]
 		// Addresses alone; checksums that cover them, as DCCP's, are not known here.
 	}
 	return l3
+}
+
+// largestSegment returns the MSS that a SYN by way may offer, 0 for any. What it offers
+// is what will come back by the way of the other direction, if that is known.
+func (w *Worker) largestSegment(way *Way, back uint32) uint16 {
+	there, other := way.MSS, w.ways[back].MSS
+	if there == 0 || other != 0 && other < there {
+		return other
+	}
+	return there
 }
 
 // track takes a TCP segment into the session's account.

@@ -176,7 +176,8 @@ func (w *Worker) wait(p *packet.Packet, m *meta) {
 	if ask {
 		w.ask(neigh.Request{Port: way.Port, Target: way.NextHop, To: neigh.Broadcast})
 	}
-	if _, ok := w.plan.Neighbors.Lookup(ref); ok { // it has come meanwhile
+	if mac, ok := w.plan.Neighbors.Lookup(ref); ok { // it has come meanwhile
+		w.nextHop = nextHop{m.way, uint64(mac)}
 		w.resolve(p, m, way)
 		return
 	}

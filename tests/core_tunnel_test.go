@@ -151,7 +151,8 @@ func TestT4T5PathErrorOfTunnel(t *testing.T) {
 	}
 }
 
-// TestN28MSSIsClamped on the tunnel: 1480 less 40, both ways, never raised.
+// TestN28MSSIsClamped on the tunnel: 1480 less 40, never raised; on the SYN, and on the
+// SYN-ACK, whose sender will get segments by the tunnel.
 func TestN28MSSIsClamped(t *testing.T) {
 	for _, mss := range []uint16{1460, 1440, 536} {
 		g := newGate(t, coreYAML, gateOptions{})
@@ -160,6 +161,10 @@ func TestN28MSSIsClamped(t *testing.T) {
 		s := g.one("inside")
 		if got, want := be16(s.l4[22:]), min(mss, 1440); got != want {
 			t.Errorf("MSS %d: got %d; want %d", mss, got, want)
+		}
+		g.send("inside", fromW2.ipip(v4{src: "172.30.2.10", dst: "198.51.100.7"}.tcp(80, 4000, header.SYN|header.ACK, 9, 2, "", opt)))
+		if got, want := be16(g.one("outside").l4[22:]), min(mss, 1440); got != want {
+			t.Errorf("MSS %d of the SYN-ACK: got %d; want %d", mss, got, want)
 		}
 	}
 }
