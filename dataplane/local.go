@@ -94,6 +94,7 @@ const second = int64(1e9)
 // tick does what is due by the clock. Its work is bounded.
 func (w *Worker) tick() {
 	w.sessions.Expire(w.ticks, ExpireBudget, w.onRemove)
+	w.takePlants() // or their sender's backlog would grow while nothing comes in here
 	for to := range w.backlog {
 		if len(w.backlog[to]) > 0 {
 			w.sendBacklog(to)
