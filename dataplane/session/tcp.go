@@ -70,6 +70,10 @@ type tcpSide struct {
 	limit uint32 // up to where the other side has allowed it to send
 }
 
+// maxDatagram is by how many bytes the end of what a side sent may be beyond what is known
+// of it: of a datagram in fragments only the first part is seen.
+const maxDatagram = 1 << 16
+
 // maxScale is the largest window shift (RFC 7323 section 2.3).
 const maxScale = 14
 
@@ -142,7 +146,7 @@ func (t *Table[K]) Track(id ID, d Dir, g Segment, now uint32) Verdict {
 func (s *Session[K]) outside(d Dir, g Segment) bool {
 	me, peer := &s.tcp[d], &s.tcp[1-d]
 	return me.limit != 0 && int32(g.Seq-me.limit) > 0 ||
-		g.Flags&header.ACK != 0 && peer.end != 0 && int32(g.Ack-peer.end) > 0 ||
+		g.Flags&header.ACK != 0 && peer.end != 0 && int32(g.Ack-peer.end) > maxDatagram ||
 		g.Flags&header.FIN != 0 && !me.expects(g.Seq)
 }
 
@@ -213,7 +217,7 @@ func (p tcpSide) expects(seq uint32) bool {
 		return true // nothing is known of this side
 	case p.end == 0:
 		return p.limit-seq <= 1<<31-1 // not later than allowed
-	case int32(seq-p.end) < -(1 << 16):
+	case int32(seq-p.end) < -maxDatagram:
 		return false
 	}
 	return p.limit == 0 || int32(seq-p.end) <= 0 || int32(seq-p.limit) <= 0

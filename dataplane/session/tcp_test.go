@@ -171,8 +171,11 @@ func TestTCP(t *testing.T) {
 			s(Reply, ack, 0x90000000, 900, 0, Pass, Established)),
 		"N26: a window probe is within": then(open(), s(Reply, ack, 5001+8192, 1001, 1, Pass, Established)),
 		"RFC 5961 5: an ACK of what was not sent changes nothing": then(open(),
-			s(Reply, ack, 5001, 1002, 100, Outside, Established),
-			s(Original, ack, 1001, 5002, 0, Outside, Established)),
+			s(Reply, ack, 5001, 1001+65537, 100, Outside, Established),
+			s(Original, ack, 1001, 5001+65537, 0, Outside, Established)),
+		"the rest of a datagram in fragments is acknowledged": then(open(),
+			s(Original, ack, 1001, 5001, 20, Pass, Established), // of 1000 bytes
+			s(Reply, fin, 5001, 2001, 0, Pass, FinWait)),
 		"keep-alive is within": then(open(), s(Original, ack, 1000, 5001, 1, Pass, Established)),
 		"sequence numbers wrap": {
 			s(Original, syn, 0xfffffff0, 0, 0, Pass, SynSent),
@@ -272,7 +275,7 @@ func TestBlindAttackerChangesNothing(t *testing.T) {
 			continue // one guess in 30,000 would hit
 		}
 		for _, f := range []uint8{rst, ack, fin, syn, synAck, rstAck} {
-			if a := int32(n - 1001); a > -1<<17 && a <= 0 {
+			if a := int32(n - 1001); a > -1<<17 && a < 1<<17 {
 				continue
 			}
 			tab.Track(id, Reply, Segment{Seq: seq, Ack: n, Length: 1, Window: 65535, Flags: f}, 1)
