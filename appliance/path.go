@@ -261,7 +261,11 @@ func (x *decision) back() drop.Reason {
 		return drop.None
 	}
 	_, way, reason := x.way(k.Src(), x.out, x.hash)
-	if reason != drop.None {
+	switch reason {
+	case drop.None:
+	case drop.PortDown:
+		return reason // for now
+	default:
 		// Its sender cannot be answered: say no to the flow rather than to each
 		// of its answers (RFC 3704 would have caught it on a port that checks).
 		return drop.ReversePath
