@@ -115,6 +115,27 @@ func TestPortDownKeepsSessions(t *testing.T) {
 	g.one("inside").is(t, "198.51.100.7:80 > 10.0.0.5:4000")
 }
 
+// TestPortDownKeepsSessionsFromIt: the same for those that came in by the port, which the
+// inside goes on answering.
+func TestPortDownKeepsSessionsFromIt(t *testing.T) {
+	g := newGate(t, coreYAML, gateOptions{})
+	toPod(g, v4{}, "")
+	pod := v4{src: "172.30.2.10", dst: "198.51.100.7"}
+	g.send("inside", fromW2.ipip(pod.tcp(80, 4000, header.SYN|header.ACK, 9, 2, "")))
+	g.one("outside")
+	g.near["outside"].SetUp(false)
+	g.apply(coreYAML)
+	g.send("inside", fromW2.ipip(pod.tcp(80, 4000, header.ACK, 10, 2, "data")))
+	g.silent()
+	if d := g.drops(); d[drop.PortDown] != 1 || len(d) != 1 || g.sessions() != 1 {
+		t.Errorf("drops %v, %d sessions; want one port_down and one session", d, g.sessions())
+	}
+	g.near["outside"].SetUp(true)
+	g.apply(coreYAML)
+	g.send("inside", fromW2.ipip(pod.tcp(80, 4000, header.ACK, 10, 2, "data")))
+	g.one("outside").is(t, "203.0.113.2:8081 > 198.51.100.7:4000")
+}
+
 // TestReloadRemovesLastPort: its packets are nobody's, and what was held for it is given
 // up when the neighbor answers no more.
 func TestReloadRemovesLastPort(t *testing.T) {
