@@ -366,7 +366,11 @@ func (g *Gateway) pause(f func()) {
 	resume := make(chan struct{})
 	parked.Add(len(g.workers))
 	for _, w := range g.workers {
-		go w.Do(func() { parked.Done(); <-resume })
+		park := sync.OnceFunc(parked.Done)
+		go func() {
+			w.Do(func() { park(); <-resume })
+			park() // of a worker that has ended
+		}()
 	}
 	parked.Wait()
 	f()

@@ -18,6 +18,7 @@ const idleWait = 100
 func (w *Worker) Run(ctx context.Context, clock func() int64) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer w.endOnce.Do(func() { close(w.ended) })
 	if err := w.openWake(); err != nil {
 		return err
 	}
@@ -49,6 +50,9 @@ func (w *Worker) sleep(fds []unix.PollFd) []unix.PollFd {
 	}
 	fds = append(fds[:0], unix.PollFd{Fd: int32(w.wakeFD), Events: unix.POLLIN})
 	wait := idleWait
+	if w.hold.Len() > 0 {
+		wait = 1 // another worker may hear of the neighbor first
+	}
 	for _, q := range w.queues {
 		if q == nil {
 			continue
@@ -106,14 +110,21 @@ func (w *Worker) wake() {
 }
 
 // Do runs f on the worker's thread between two batches, and returns when it is done.
-// Safe for concurrent use; callers take turns. A worker that does not run is asked to
-// by Poll.
+// Safe for concurrent use; callers take turns. A worker that does not run yet is asked
+// to by Poll; one that has ended runs nothing any more.
 func (w *Worker) Do(f func()) {
 	done := make(chan struct{})
 	g := func() { f(); close(done) }
 	for !w.control.CompareAndSwap(nil, &g) {
-		time.Sleep(50 * time.Microsecond) // another caller's turn
+		select {
+		case <-w.ended:
+			return
+		case <-time.After(50 * time.Microsecond): // another caller's turn
+		}
 	}
 	w.wake()
-	<-done
+	select {
+	case <-done:
+	case <-w.ended:
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 
 	"openvra/dataplane/drop"
@@ -99,11 +100,13 @@ type Worker struct {
 	control  atomic.Pointer[func()]
 	wakeFD   int
 	sleeping atomic.Bool
+	ended    chan struct{} // closed when Run has returned
+	endOnce  sync.Once
 }
 
 // NewWorker returns a worker without ports.
 func NewWorker(o WorkerOptions) *Worker {
-	w := &Worker{opt: o, hasher: flow.NewHasher(o.Secret), log: o.Log, wakeFD: -1}
+	w := &Worker{opt: o, hasher: flow.NewHasher(o.Secret), log: o.Log, wakeFD: -1, ended: make(chan struct{})}
 	w.sessions = session.New(o.Sessions, w.hasher.Hash)
 	w.foreign = map[flow.Key]uint8{}
 	w.backlog = make([][]plant, o.Of)
