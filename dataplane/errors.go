@@ -85,12 +85,21 @@ func (w *Worker) reply(p *packet.Packet, dst uint32, in uint16) {
 		return
 	}
 	w.ways = w.plan.Ways.All()
-	if p.L3End-p.L3 > w.mtu(&w.ways[i]) {
-		w.drop(p, drop.MTUExceeded)
+	if mtu := w.mtu(&w.ways[i]); p.L3End-p.L3 > mtu {
+		pieces := w.cut(p, int(mtu))
+		for k := range pieces {
+			w.replyBy(&pieces[k], i)
+		}
+		w.transmit()
 		return
 	}
-	m := meta{way: i}
-	w.leave(p, &m, &w.ways[i])
+	w.replyBy(p, i)
+}
+
+// replyBy sends p by a way.
+func (w *Worker) replyBy(p *packet.Packet, way uint32) {
+	m := meta{way: way}
+	w.leave(p, &m, &w.ways[way])
 	if m.class == classHold {
 		w.wait(p, &m)
 	}

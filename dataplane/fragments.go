@@ -41,9 +41,10 @@ func (w *Worker) fragment(p *packet.Packet, m *meta) {
 		}
 	}
 	realm := w.plan.Ports[p.Port].Realm
-	whole := ip.Protocol() == flow.IPIP && w.plan.Own(ip.Dst())
+	// What ends here is put together: tunneled packets, and pings.
+	proto := ip.Protocol()
 	var v frag.Verdict
-	if whole {
+	if (proto == flow.IPIP || proto == flow.ICMP) && w.plan.Own(ip.Dst()) {
 		v = w.frags.Assemble(p, realm, w.now)
 	} else {
 		v = w.frags.Track(p, realm, w.now)
@@ -138,6 +139,18 @@ func (w *Worker) tooBig(p *packet.Packet, m *meta) {
 		w.drop(p, drop.MTUExceeded)
 		return
 	}
+	pieces := w.cut(p, mtu)
+	for i := range pieces {
+		qm := *m
+		qm.class, qm.piece, qm.laterFragment = classFlow, true, m.laterFragment || i > 0
+		w.except(&pieces[i], &qm)
+	}
+	w.transmit()
+}
+
+// cut makes fragments of p, in w.pieces: valid until the next transmit. It drops p if
+// there can be none.
+func (w *Worker) cut(p *packet.Packet, mtu int) []packet.Packet {
 	gso.Complete(p)
 	w.transmit()
 	n := frag.Pieces(p, mtu)
@@ -147,16 +160,10 @@ func (w *Worker) tooBig(p *packet.Packet, m *meta) {
 	n, reason := frag.Fragment(p, mtu, w.pieces[:n])
 	if reason != drop.None || n == 0 {
 		w.drop(p, drop.MTUExceeded)
-		return
+		return nil
 	}
 	w.count.made += uint64(n - 1)
-	for i := range n {
-		q, qm := &w.pieces[i], *m
-		q.Port = p.Port
-		qm.class, qm.piece, qm.laterFragment = classFlow, true, m.laterFragment || i > 0
-		w.except(q, &qm)
-	}
-	w.transmit()
+	return w.pieces[:n]
 }
 
 // holdsTransport reports whether the first piece of p would have the whole of the

@@ -176,7 +176,7 @@ func icmpRows() []dropRow {
 		{name: "N31: wrong checksum of the quoted header", reason: drop.ICMPChecksum, before: session, do: ip0("outside", router.quoting(3, 3, 0, badQuote, 99))},
 		{name: "a quote of 27 bytes", reason: drop.ICMPMalformed, before: session, do: ip0("outside", router.quoting(3, 3, 0, quote, 27))},
 		{name: "an error about an error", reason: drop.ICMPMalformed, do: ip0("outside", router.quoting(3, 3, 0, router.quoting(3, 3, 0, quote, 28), 99))},
-		{name: "an error in fragments", reason: drop.ICMPMalformed, do: ip0("outside", v4{src: "198.51.100.1", dst: "203.0.113.2", mf: true}.raw(1, router.quoting(3, 3, 0, quote, 28)[20:][:32]))},
+		{name: "an error in fragments", reason: drop.ICMPMalformed, do: ip0("narrow", v4{src: "192.0.2.5", dst: "10.0.0.5", mf: true}.raw(1, router.quoting(3, 3, 0, quote, 28)[20:][:32]))},
 		{name: "N32: an error about nothing of ours", reason: drop.ICMPErrorUnmatched, before: session,
 			do: ip0("outside", router.quoting(3, 3, 0, v4{src: "203.0.113.2", dst: "198.51.100.7"}.udp(5001, 53, "hello"), 99))},
 		{name: "N34: an error whose destination is not the quote's sender", reason: drop.ICMPErrorUnmatched, before: session,

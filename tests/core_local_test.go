@@ -70,6 +70,41 @@ func TestPing(t *testing.T) {
 	}
 }
 
+// TestLongPing: one in fragments is put together and answered in fragments; the answer to
+// a masqueraded one goes on in fragments, too.
+func TestLongPing(t *testing.T) {
+	g := newGate(t, coreYAML, gateOptions{})
+	payload := strings.Repeat("0123456789", 400)
+	for _, f := range split(v4{src: "10.0.0.5", dst: "10.0.0.1", id: 3}.ping(9, payload), 1480) {
+		g.send("inside", f)
+	}
+	whole := assemble(t, g.out("inside"), 1500)
+	seen{ip: whole, l4: whole[20:]}.is(t, "10.0.0.1 > 10.0.0.5 icmp 0 id 9")
+	if err := verifyIP(whole); err != nil || string(whole[28:]) != payload {
+		t.Errorf("%v; %d bytes came back", err, len(whole)-28)
+	}
+	for _, f := range split(v4{src: "10.0.0.5", dst: "198.51.100.7", id: 4}.ping(9, payload), 1480) {
+		g.send("inside", f)
+	}
+	whole = assemble(t, g.out("outside"), 1500)
+	seen{ip: whole, l4: whole[20:]}.is(t, "203.0.113.2 > 198.51.100.7 icmp 8 id 9")
+	for _, f := range split(toGate.icmp(0, 0, 9, 1, payload), 1400) {
+		g.send("outside", f)
+	}
+	whole = assemble(t, g.out("inside"), 1500)
+	seen{ip: whole, l4: whole[20:]}.is(t, "198.51.100.7 > 10.0.0.5 icmp 0 id 9")
+	if err := verifyIP(whole); err != nil || len(g.drops()) != 0 {
+		t.Errorf("%v; drops %v", err, g.drops())
+	}
+}
+
+// TestPingByTunnel: a pod asks the tunnel's end, and is answered by the tunnel.
+func TestPingByTunnel(t *testing.T) {
+	g := newGate(t, coreYAML, gateOptions{})
+	g.send("inside", fromW2.ipip(v4{src: "172.30.2.10", dst: "10.0.0.1"}.ping(9, "x")))
+	g.one("inside").is(t, "[10.0.0.1 > 10.0.1.12] 10.0.0.1 > 172.30.2.10 icmp 0 id 9")
+}
+
 // TestHost: services are handed to the kernel; between it and the gateway is no hop.
 func TestHost(t *testing.T) {
 	g := newGate(t, coreYAML, gateOptions{})
