@@ -99,7 +99,7 @@ func (s *state) build(c *config.Config, device func(string) link.Info, anyMAC bo
 	}
 	b.t = &decider{plan: b.plan, config: c, hasher: s.hasher, nat: s.nat, log: s.log, owned: map[uint32]uint16{}, views: map[uint16]*fib.View{}}
 	b.plan.Decider = b.t
-	for _, f := range []func() error{b.addPorts, b.addTunnels, b.addHost, b.addRoutes, b.addNeighbors, b.addNAT} {
+	for _, f := range []func() error{b.addPorts, b.addTunnels, b.addHost, b.addRoutes, b.addVia, b.addNeighbors, b.addNAT} {
 		if err := f(); err != nil {
 			return nil, err
 		}
@@ -289,6 +289,24 @@ func (b *builder) addTunnels() error {
 		b.plan.Tunnels = append(b.plan.Tunnels, dataplane.Tunnel{Tunnel: t, Soft: st, Port: port, Line: c.Line})
 	}
 	b.t.soft = soft
+	return nil
+}
+
+// addVia notes by which ports the routes lead to the workers of tunnels.
+func (b *builder) addVia() error {
+	for i := range b.plan.Tunnels {
+		t := &b.plan.Tunnels[i]
+		t.Via = make([][]uint16, len(t.Peers()))
+		for _, p := range t.Peers() {
+			r := b.t.tables.Main().Lookup(p.Addr)
+			if r == nil {
+				continue
+			}
+			for _, h := range r.Hops {
+				t.Via[p.Index] = append(t.Via[p.Index], h.Port)
+			}
+		}
+	}
 	return nil
 }
 

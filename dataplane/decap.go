@@ -3,6 +3,8 @@
 package dataplane
 
 import (
+	"slices"
+
 	"openvra/dataplane/drop"
 	"openvra/dataplane/header"
 	"openvra/dataplane/packet"
@@ -57,6 +59,9 @@ func (w *Worker) decap(p *packet.Packet, m *meta) {
 
 // takeOut puts the inner packet in p's place, or says why not.
 func (w *Worker) takeOut(p *packet.Packet, t *Tunnel, peer *tunnel.Peer) drop.Reason {
+	if peer != nil && w.plan.Ports[p.Port].ReversePath == ReversePathStrict && !slices.Contains(t.Via[peer.Index], p.Port) {
+		return drop.ReversePath
+	}
 	if peer != nil && !t.Soft.Admit(peer.Index, w.now) {
 		return drop.RateLimited
 	}

@@ -59,7 +59,7 @@ func decapSpoofing(p *tape) {
 	}
 	send(hostB, pod2, server, "no worker")
 	p.packet("outside", tunneled(server, gwOut, udp(pod2, 5000, hostB, 53, "from outside, for an address with no tunnel"))...)
-	p.packet("outside", tunneled(worker, gwIn, udp(pod2, 5000, hostB, 53, "a worker's address, but by the port outside"))...)
+	p.packet("outside", tunneled(worker, gwIn, udp(pod2, 5000, hostB, 53, "a worker's address, but by a port that no route to it takes"))...)
 	send(worker, "203.0.113.9", server, "inner source outside")
 	send(worker, hostB, server, "inner source of another host")
 	send(worker, gwIn, server, "inner source of the gateway")
