@@ -157,14 +157,10 @@ func (x *decision) local() drop.Reason {
 		x.d.Self, x.done = true, true
 		return drop.None
 	}
-	if x.now.Proto == flow.GRE || x.now.Proto == flow.IPv6 {
-		return drop.TunnelNotConfigured // silently: no tunnel is of these
-	}
 	switch x.now.Proto {
 	case flow.IPIP, flow.IPv6, flow.GRE:
-		return drop.TunnelNotConfigured
-	}
-	if x.now.Proto != flow.TCP {
+		return drop.TunnelNotConfigured // silently: there is no tunnel of these
+	case flow.UDP:
 		x.d.Reject = dataplane.RejectPort
 	}
 	return drop.LocalNotServed
