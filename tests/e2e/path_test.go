@@ -100,12 +100,12 @@ func TestUnknownTunnelRemote(t *testing.T) {
 	must(t, s.strangersTunnel(ctx))
 	capture, err := s.Capture(s.Client, "eth0")
 	must(t, err)
-	before := s.dropped("tunnel_not_configured")
+	before := s.dropped("tunnel_unknown_peer")
 	if _, err := s.Router.Ping(ctx, lab.Ping{Source: lab.Pod1Static, To: lab.InternetAddr, Size: 56}, wait/4); err == nil {
 		t.Error("a stranger's tunneled ping was answered")
 	}
-	if s.dropped("tunnel_not_configured") == before {
-		t.Error("tunnel_not_configured did not count it")
+	if s.dropped("tunnel_unknown_peer") == before {
+		t.Error("tunnel_unknown_peer did not count it")
 	}
 	if n := len(icmpFrames(capture.Stop(), 8)); n != 0 {
 		t.Errorf("%d pings left by the outside port", n)
