@@ -186,3 +186,50 @@ func reloadStorm(t *testing.T, workers int) {
 	}
 	noDrops(t, g)
 }
+
+// twoRules gives two hosts outside addresses of their own.
+func twoRules(first, second string) string {
+	return fmt.Sprintf(`
+ports:
+  - {name: outside, driver: memory, addresses: [203.0.113.2/24]}
+  - {name: inside, driver: memory, addresses: [10.0.0.1/24]}
+nat:
+  source:
+    - {name: first, out: [outside], from: 10.0.0.10, translate: %s}
+    - {name: second, out: [outside], from: 10.0.0.20, translate: %s}
+limits: {sessions: 4096}
+`, first, second)
+}
+
+// A reload that gives one host another address cuts its flow, which begins again by the
+// new one, and no other flow.
+func TestReloadCutsWhatItConcerns(t *testing.T) {
+	l := New(t)
+	lan, internet := l.Link("lan"), l.Link("internet")
+	g := l.Gateway("edge", 1, twoRules("203.0.113.70", "203.0.113.80"), map[string]*Link{"inside": lan, "outside": internet})
+	first := l.Host("first", lan, "10.0.0.10/24", "10.0.0.1")
+	second := l.Host("second", lan, "10.0.0.20/24", "10.0.0.1")
+	server := l.Host("server", internet, "203.0.113.9/24", "")
+	first.Meet(server.Addr())
+	second.Meet(server.Addr())
+	seen := map[string][]string{}
+	server.UDP = func(d Datagram) { seen[d.Data] = append(seen[d.Data], d.From.String()) }
+	round := func() {
+		first.Send(5000, port("203.0.113.9:53"), "first")
+		second.Send(5000, port("203.0.113.9:53"), "second")
+		l.Run(10 * time.Millisecond)
+	}
+	round()
+	g.Apply(twoRules("203.0.113.70", "203.0.113.81"))
+	round()
+	round()
+	if got, want := seen["first"], slices.Repeat([]string{"203.0.113.70:5000"}, 3); !slices.Equal(got, want) {
+		t.Errorf("first: got %v; want %v", got, want)
+	}
+	if got, want := seen["second"], []string{"203.0.113.80:5000", "203.0.113.81:5000"}; !slices.Equal(got, want) {
+		t.Errorf("second: got %v; want %v", got, want)
+	}
+	if d := g.Drops(); d["session_changed"] != 1 {
+		t.Errorf("edge dropped %v; want the packet that met the change", d)
+	}
+}
