@@ -152,6 +152,9 @@ func (s *Session[K]) outside(d Dir, g Segment) bool {
 
 func (t *Table[K]) trackSyn(id ID, d Dir, g Segment, now uint32) Verdict {
 	s := &t.slab[id]
+	if d == Reply && g.Flags&header.ACK != 0 && s.State.HalfOpen() && s.tcp[Original].end-g.Ack > maxDatagram {
+		return Pass // of an older connection, or nobody's; it will draw a RST
+	}
 	switch s.State {
 	case Closing, Reset:
 		// The outside cannot end what the inside may still need.

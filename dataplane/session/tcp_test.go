@@ -126,6 +126,17 @@ func TestTCP(t *testing.T) {
 			s(Original, syn, 0x40000000, 0, 0, Pass, SynSent),
 			s(Reply, synAck, 5000, 0x40000001, 0, Pass, SynReceived),
 			s(Original, ack, 0x40000001, 5001, 10, Pass, Established)},
+		"N24: a stale SYN-ACK and the RST it draws do not wedge the SYN": {
+			s(Original, syn, 1000, 0, 0, Pass, SynSent),
+			s(Reply, synAck, 0x80000000, 0x10000000, 0, Pass, SynSent),
+			s(Original, rst, 0x10000000, 0, 0, Pass, SynSent),
+			s(Reply, synAck, 5000, 1001, 0, Pass, SynReceived),
+			s(Reply, synAck, 0x80000000, 0x10000000, 0, Pass, SynReceived),
+			s(Original, ack, 1001, 5001, 0, Pass, Established)},
+		"data in the SYN that is not taken (RFC 7413)": {
+			s(Original, syn, 1000, 0, 100, Pass, SynSent),
+			s(Reply, synAck, 5000, 1001, 0, Pass, SynReceived),
+			s(Original, ack, 1001, 5001, 100, Pass, Established)},
 		"a challenge ACK in a connection, and its RST": then(open(),
 			s(Original, syn, 0x70000000, 0, 0, Pass, Established), // the client has restarted
 			s(Reply, ack, 5001, 1001, 0, Pass, Established),
