@@ -112,6 +112,21 @@ func TestPlantsOutliveAFullRing(t *testing.T) {
 	}
 }
 
+// TestIdentificationsDiffer between workers, which encapsulate for the same peers.
+func TestIdentificationsDiffer(t *testing.T) {
+	ws, _ := pair(16)
+	seen := map[uint16]bool{}
+	for range 1 << 15 {
+		for _, w := range ws {
+			id := w.nextID()
+			if seen[id] {
+				t.Fatalf("identification %d twice in %d packets", id, len(seen))
+			}
+			seen[id] = true
+		}
+	}
+}
+
 // TestHandedOverKeepsOrder: packets of a flow leave as they came.
 func TestHandedOverKeepsOrder(t *testing.T) {
 	ws, qs := pair(1024)

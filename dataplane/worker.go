@@ -106,7 +106,7 @@ type Worker struct {
 
 // NewWorker returns a worker without ports.
 func NewWorker(o WorkerOptions) *Worker {
-	w := &Worker{opt: o, hasher: flow.NewHasher(o.Secret), log: o.Log, wakeFD: -1, ended: make(chan struct{})}
+	w := &Worker{opt: o, ipID: uint16(o.ID), hasher: flow.NewHasher(o.Secret), log: o.Log, wakeFD: -1, ended: make(chan struct{})}
 	w.sessions = session.New(o.Sessions, w.hasher.Hash)
 	w.foreign = map[flow.Key]uint8{}
 	w.backlog = make([][]plant, o.Of)
@@ -297,6 +297,6 @@ func (w *Worker) keep(p *packet.Packet) {
 
 // nextID returns an identification for a packet of the gateway's own.
 func (w *Worker) nextID() uint16 {
-	w.ipID++
+	w.ipID += uint16(w.opt.Of) // the others' lie between (RFC 6864)
 	return w.ipID
 }
