@@ -81,7 +81,9 @@ func (w *Worker) forward(p *packet.Packet, m *meta, id session.ID, dir session.D
 	// Track.
 	switch proto := m.key.Proto(); {
 	case m.laterFragment:
-		s.LastSeen = w.ticks
+		if dir == session.Original || s.Flags&session.OneWayRefresh == 0 {
+			s.LastSeen = w.ticks
+		}
 	case proto == flow.TCP:
 		if reason := w.track(p, m, id, dir); reason != drop.None {
 			w.drop(p, reason)

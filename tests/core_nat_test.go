@@ -94,6 +94,39 @@ func TestTranslations(t *testing.T) {
 	}
 }
 
+// TestN9OutboundRefreshes: what comes from outside, in fragments or not, keeps no mapping
+// (RFC 4787 REQ-6); what goes out does. N8: 300 s.
+func TestN9OutboundRefreshes(t *testing.T) {
+	inbound := append(split(v4{src: "198.51.100.7", dst: "203.0.113.2", id: 6}.udp(53, 5000, strings.Repeat("x", 100)), 64), toGate.udp(53, 5000, "a"))
+	g := newGate(t, coreYAML, gateOptions{})
+	ask(g)
+	for i := range uint16(29) {
+		g.wait(10e9)
+		for _, b := range inbound {
+			b := slices.Clone(b)
+			if header.IPv4(b).IsFragment() {
+				header.IPv4(b).SetID(100 + i)
+			}
+			g.send("outside", reseal(b))
+		}
+		if n := len(g.out("inside")); n != 3 {
+			t.Fatalf("after %d s %d of 3 packets came in; drops %v", 10*(i+1), n, g.drops())
+		}
+	}
+	g.wait(14e9)
+	if n := g.sessions(); n != 0 {
+		t.Errorf("304 s after the last packet from inside: %d sessions; want none", n)
+	}
+	ask(g)
+	for range 5 {
+		g.wait(200e9)
+		ask(g)
+	}
+	if n := g.off.Workers()[0].Counters.SessionsMade.Load(); n != 2 {
+		t.Errorf("got %d sessions made; want 2", n)
+	}
+}
+
 // TestN29EqualIdentifiers: two hosts ping with one identifier; both get their answers.
 func TestN29EqualIdentifiers(t *testing.T) {
 	g := newGate(t, coreYAML, gateOptions{})
