@@ -59,7 +59,7 @@ func (w *Worker) decap(p *packet.Packet, m *meta) {
 
 // takeOut puts the inner packet in p's place, or says why not.
 func (w *Worker) takeOut(p *packet.Packet, t *Tunnel, peer *tunnel.Peer) drop.Reason {
-	if peer != nil && w.plan.Ports[p.Port].ReversePath == ReversePathStrict && !slices.Contains(t.Via[peer.Index], p.Port) {
+	if peer != nil && w.plan.Ports[p.Port].ReversePath != ReversePathOff && !slices.Contains(t.Via[peer.Index], p.Port) {
 		return drop.ReversePath
 	}
 	if peer != nil && !t.Soft.Admit(peer.Index, w.now) {

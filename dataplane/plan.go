@@ -172,8 +172,8 @@ type Tunnel struct {
 	// Port is its logical port: the realm and zone of what comes out.
 	Port uint16
 	// Via are the ports by which the routes lead to each peer, by its index: the
-	// only ones of those that check the reverse path strictly on which its packets
-	// are taken.
+	// only ones on which its packets are taken, but for ports that check no
+	// reverse path.
 	Via  [][]uint16
 	Line int
 }

@@ -34,6 +34,7 @@ func tunnelRows() []dropRow {
 	noTunnel := coreYAML[:strings.Index(coreYAML, "tunnels:")] + coreYAML[strings.Index(coreYAML, "nat:"):]
 	return []dropRow{
 		{name: "VU#636397: an outer source that is nobody", reason: drop.TunnelUnknownPeer, do: in(v4{src: "198.51.100.66", dst: "10.0.0.1"}, inner)},
+		{name: "T8: a worker's address on a port that does not lead to it", reason: drop.ReversePath, do: ip0("outside", fromW2.ipip(inner))},
 		{name: "an outer destination that is no tunnel's end", reason: drop.TunnelNotConfigured, do: in(v4{src: "10.0.1.12", dst: "203.0.113.2"}, inner)},
 		{name: "no tunnel at all", reason: drop.TunnelNotConfigured, yaml: noTunnel, do: in(fromW2, inner)},
 		{name: "T9: GRE to us is met with silence", reason: drop.TunnelNotConfigured, do: ip0("inside", v4{src: "10.0.0.5", dst: "10.0.0.1"}.raw(47, make([]byte, 8)))},
