@@ -144,7 +144,8 @@ func (w *Worker) make(q *Query, d *Decision, m *meta) (session.ID, drop.Reason) 
 }
 
 // clashes reports whether the answers of a new flow would be taken for packets of
-// another session. One of TCP that is over gives way.
+// another session. One of TCP that is over gives way, and one that the plan now decides
+// otherwise about.
 func (w *Worker) clashes(q *Query, d *Decision) bool {
 	if _, elsewhere := w.foreign[d.Reply]; elsewhere {
 		return true
@@ -153,11 +154,15 @@ func (w *Worker) clashes(q *Query, d *Decision) bool {
 	if other == 0 {
 		return false
 	}
-	if st := w.sessions.At(other).State; q.SYN && (st == session.Closing || st == session.Reset) {
+	s := w.sessions.At(other)
+	if q.SYN && (s.State == session.Closing || s.State == session.Reset) {
 		w.remove(other)
 		return false
 	}
-	return true
+	if s.Gen != w.plan.Generation {
+		w.decideAgain(other, s.Port[session.Original])
+	}
+	return s.State != session.Free
 }
 
 // write copies a decision into s, whose keys stand.
@@ -225,9 +230,7 @@ func firstState(q *Query, m *meta) session.State {
 	return session.Other
 }
 
-// stale decides a session again that was decided under another plan. It keeps the
-// NAT mapping where the new plan allows it; it ends where the plan would now decide
-// otherwise about its addresses or not at all.
+// stale takes up a packet whose session was decided under another plan.
 func (w *Worker) stale(p *packet.Packet, m *meta) {
 	id, dir := w.sessions.Find(m.hash, m.key)
 	if id == 0 {
@@ -235,38 +238,49 @@ func (w *Worker) stale(p *packet.Packet, m *meta) {
 		return
 	}
 	s := w.sessions.At(id)
-	q := Query{Key: s.Key[0], Port: s.Port[0], Old: s, SYN: true, Now: w.now}
+	port := s.Port[session.Original]
 	if dir == session.Original {
-		q.Port = p.Port
+		port = p.Port
 	}
+	reason := w.decideAgain(id, port)
+	if reason == drop.None && s.Way[dir] == 0 {
+		reason = drop.NoRoute
+	}
+	if reason != drop.None {
+		w.drop(p, reason)
+		return
+	}
+	m.class = classFlow
+	w.forward(p, m, id, dir)
+}
+
+// decideAgain asks the plan about a session whose first direction comes in by port. It
+// keeps the NAT mapping where the plan allows it. It ends the session, and says why, where
+// the plan would now decide otherwise about its addresses or not at all; but not for a
+// port that is down.
+func (w *Worker) decideAgain(id session.ID, port uint16) drop.Reason {
+	s := w.sessions.At(id)
+	q := Query{Key: s.Key[0], Port: port, Old: s, SYN: true, Now: w.now}
 	var d Decision
 	w.decide(&q, &d)
 	if d.Drop == drop.PortDown { // it may come up again
-		w.drop(p, drop.PortDown)
-		return
+		return drop.PortDown
 	}
 	if d.Drop != drop.None || d.Self || d.Kernel || d.Reply != s.Key[1] {
 		if d.Mapping != 0 && d.Mapping != s.Mapping {
 			w.plan.Release(d.Mapping, remoteOf(q.Key, d.Reply, d.Rule), w.now, true)
 		}
 		w.remove(id)
-		reason := d.Drop
-		if reason == drop.None {
-			reason = drop.SessionChanged
+		if d.Drop != drop.None {
+			return d.Drop
 		}
-		w.drop(p, reason)
-		return
+		return drop.SessionChanged
 	}
 	if s.Mapping != 0 && s.Mapping != d.Mapping {
 		w.plan.Release(s.Mapping, remoteOf(s.Key[0], s.Key[1], s.Rule), w.now, true)
 	}
 	w.write(s, &q, &d)
-	if s.Way[dir] == 0 {
-		w.drop(p, drop.NoRoute)
-		return
-	}
-	m.class = classFlow
-	w.forward(p, m, id, dir)
+	return drop.None
 }
 
 // moved takes up a packet whose session knows its direction by another port: it may

@@ -1,6 +1,7 @@
 package tests
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -75,6 +76,21 @@ func TestReloadCutsWhatIsDecidedOtherwise(t *testing.T) {
 	if s := g.one("outside").String(); !strings.HasPrefix(s, "203.0.113.77:") {
 		t.Errorf("got %s; want it from 203.0.113.77", s)
 	}
+}
+
+// TestReloadFreesWhatItGivesToOthers: an outside endpoint of a session that the new
+// configuration would not make any more does not keep a new flow from it.
+func TestReloadFreesWhatItGivesToOthers(t *testing.T) {
+	configs := stormConfigs()
+	dynamic, static := configs[0], configs[len(configs)-1]
+	g := newGate(t, dynamic, gateOptions{})
+	g.send("inside", v4{src: "10.0.0.6", dst: "198.51.100.7"}.ping(77, "x"))
+	id := header.ICMP(g.one("outside").l4).ID()
+	g.apply(static) // 203.0.113.40 is now 10.0.0.5
+	g.send("inside", v4{src: "10.0.0.5", dst: "198.51.100.7"}.ping(id, "x"))
+	g.one("outside")
+	g.send("outside", v4{src: "198.51.100.7", dst: "203.0.113.40"}.icmp(0, 0, id, 1, "x"))
+	g.one("inside").is(t, fmt.Sprintf("198.51.100.7 > 10.0.0.5 icmp 0 id %d", id))
 }
 
 // TestReloadMovesRoute: the session goes by the new next hop, its mapping stays.
