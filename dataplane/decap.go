@@ -26,11 +26,14 @@ func (w *Worker) Decap(from int) {
 func (w *Worker) decap(p *packet.Packet, m *meta) {
 	m.class = classDone
 	outer := header.IPv4(p.Buf[p.L3:])
-	tunnelIndex, peer := w.tunnelFrom(p.Port, outer.Src(), outer.Dst())
-	if tunnelIndex < 0 {
-		w.drop(p, drop.TunnelUnknownPeer)
-		return
+	from := sender{src: outer.Src(), dst: outer.Dst(), port: p.Port}
+	if from != w.lastSender {
+		if reason := w.findSender(from); reason != drop.None {
+			w.drop(p, reason)
+			return
+		}
 	}
+	tunnelIndex, peer := w.senderTunnel, w.senderPeer
 	t := &w.plan.Tunnels[tunnelIndex]
 	reason := w.takeOut(p, t, peer)
 	if peer != nil {
@@ -59,9 +62,6 @@ func (w *Worker) decap(p *packet.Packet, m *meta) {
 
 // takeOut puts the inner packet in p's place, or says why not.
 func (w *Worker) takeOut(p *packet.Packet, t *Tunnel, peer *tunnel.Peer) drop.Reason {
-	if peer != nil && w.plan.Ports[p.Port].ReversePath != ReversePathOff && !slices.Contains(t.Via[peer.Index], p.Port) {
-		return drop.ReversePath
-	}
 	if peer != nil && !t.Soft.Admit(peer.Index, w.now) {
 		return drop.RateLimited
 	}
@@ -72,13 +72,28 @@ func (w *Worker) takeOut(p *packet.Packet, t *Tunnel, peer *tunnel.Peer) drop.Re
 	return t.AcceptsInner(peer, inner.Src(), inner.Dst())
 }
 
-// tunnelFrom returns the number of the tunnel whose local end is dst and that takes
-// packets of src, or -1, and the worker that src is, if it is one.
-func (w *Worker) tunnelFrom(port uint16, src, dst uint32) (int, *tunnel.Peer) {
+// sender is where an outer packet comes from.
+type sender struct {
+	src, dst uint32
+	port     uint16
+}
+
+// findSender finds the tunnel whose local end is the packet's destination and that takes
+// packets of its source, and the worker that the source is, if it is one. They are kept
+// for the packets that follow, which are often of the same sender: 8 of 97 ns
+// (BenchmarkLine/decap+nat).
+func (w *Worker) findSender(from sender) drop.Reason {
 	for i := range w.plan.Tunnels {
-		if peer, ok := w.plan.Tunnels[i].Accepts(port, src, dst); ok {
-			return i, peer
+		t := &w.plan.Tunnels[i]
+		peer, ok := t.Accepts(from.port, from.src, from.dst)
+		if !ok {
+			continue
 		}
+		if peer != nil && w.plan.Ports[from.port].ReversePath != ReversePathOff && !slices.Contains(t.Via[peer.Index], from.port) {
+			return drop.ReversePath
+		}
+		w.lastSender, w.senderTunnel, w.senderPeer = from, i, peer
+		return drop.None
 	}
-	return -1, nil
+	return drop.TunnelUnknownPeer
 }

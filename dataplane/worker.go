@@ -18,6 +18,7 @@ import (
 	"openvra/dataplane/packet"
 	"openvra/dataplane/rate"
 	"openvra/dataplane/session"
+	"openvra/dataplane/tunnel"
 )
 
 // A Step is one loop over the batch. It begins at packet from: after a panic the
@@ -76,8 +77,13 @@ type Worker struct {
 	cur     int
 	touched uint64
 	nextHop nextHop
-	ipID    uint16
-	count   count
+	// lastSender is the last peer of a tunnel that sent a packet, of the present plan.
+	lastSender   sender
+	senderTunnel int
+	senderPeer   *tunnel.Peer
+
+	ipID  uint16
+	count count
 
 	tx       [][]*packet.Packet // by physical index
 	spares   spares
@@ -158,7 +164,7 @@ func (w *Worker) begin(now int64) {
 		w.setLimits(p.Limits)
 	}
 	w.ways = w.plan.Ways.All()
-	w.nextHop = nextHop{}
+	w.nextHop, w.lastSender = nextHop{}, sender{}
 }
 
 // Poll runs one batch of each queue and of the rings, and what is due by the clock.
