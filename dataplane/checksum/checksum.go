@@ -74,8 +74,8 @@ func Apply(c, delta uint16) uint16 { return ^fold32(uint32(^c) + uint32(delta)) 
 // sum does not care for the order of bytes, so the words are added as they lie.
 func Header(h []byte) bool {
 	h = h[:20]
-	le := binary.LittleEndian
-	s := uint64(le.Uint32(h)) + uint64(le.Uint32(h[4:])) + uint64(le.Uint32(h[8:])) + uint64(le.Uint32(h[12:])) + uint64(le.Uint32(h[16:]))
-	s = s>>32 + s&0xffffffff
+	s, carry := bits.Add64(binary.LittleEndian.Uint64(h), binary.LittleEndian.Uint64(h[8:]), 0)
+	s, carry = bits.Add64(s, uint64(binary.LittleEndian.Uint32(h[16:])), carry)
+	s = s>>32 + s&0xffffffff + carry
 	return fold32(uint32(s>>32+s&0xffffffff)) == 0xffff
 }
