@@ -61,7 +61,7 @@ func newLargeRig(tb testing.TB) *rig {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	r.send(tb, manySessions)
+	r.send(tb, r.inside, manySessions)
 	if n := r.off.Workers()[0].Sessions().Used(); n != manySessions {
 		tb.Fatalf("%d sessions; want %d", n, manySessions)
 	}
@@ -96,8 +96,8 @@ func BenchmarkReload(b *testing.B) {
 		}
 		b.StopTimer()
 		made := r.off.Workers()[0].Counters.SessionsMade.Load()
-		timed(&again, func() { r.send(b, manySessions) })
-		timed(&hit, func() { r.send(b, manySessions) })
+		timed(&again, func() { r.send(b, r.inside, manySessions) })
+		timed(&hit, func() { r.send(b, r.inside, manySessions) })
 		if r.off.Workers()[0].Counters.SessionsMade.Load() != made {
 			b.Fatal("sessions were made anew; want them decided again")
 		}
