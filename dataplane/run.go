@@ -26,7 +26,7 @@ func (w *Worker) Run(ctx context.Context, clock func() int64) error {
 	defer stop()
 	var fds []unix.PollFd
 	for ctx.Err() == nil {
-		busy, err := w.Poll(clock())
+		busy, err := w.guardedPoll(clock())
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -39,6 +39,17 @@ func (w *Worker) Run(ctx context.Context, clock func() int64) error {
 		(*f)()
 	}
 	return nil
+}
+
+// guardedPoll is Poll for a worker that must go on: a panic outside of the line's steps,
+// in a timer or a driver, is counted and logged. It may cost the batch.
+func (w *Worker) guardedPoll(now int64) (busy bool, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.survived(r, "poll")
+		}
+	}()
+	return w.Poll(now)
 }
 
 // sleep waits for a frame, a wake or the time.

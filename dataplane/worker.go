@@ -247,15 +247,20 @@ func (w *Worker) run(first int) {
 func (w *Worker) guarded(step, from int) (ok bool) {
 	defer func() {
 		if r := recover(); r != nil {
-			w.Counters.Panics.Add(1)
+			w.survived(r, w.opt.Line[step].Name)
 			w.giveUp(step)
-			if w.logs.Allow(w.now) {
-				w.log.Error("packet caused a panic", "worker", w.opt.ID, "step", w.opt.Line[step].Name, "reason", r, "stack", string(debug.Stack()), w.logs.Suppressed())
-			}
 		}
 	}()
 	w.opt.Line[step].Run(w, from)
 	return true
+}
+
+// survived counts and logs a panic that was recovered from.
+func (w *Worker) survived(r any, where string) {
+	w.Counters.Panics.Add(1)
+	if w.logs.Allow(w.now) {
+		w.log.Error("a worker survived a panic", "worker", w.opt.ID, "step", where, "reason", r, "stack", string(debug.Stack()), w.logs.Suppressed())
+	}
 }
 
 // giveUp drops the packet at which a step panicked, and what was made of it, unless it
