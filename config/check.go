@@ -29,6 +29,7 @@ func check(c *Config, root *yaml.Node, r *report) {
 	k.neighbors()
 	k.tunnels()
 	k.nat()
+	k.policy()
 	k.host()
 	k.globals()
 }

@@ -120,9 +120,14 @@ func (k *checker) portsNeedProtocol(protocols []Protocol, ports []PortRange, pat
 	if slices.Contains(protocols, AnyProtocol) && len(protocols) > 1 {
 		k.wrong("any beside others", "any alone", join(path, "protocol")...)
 	}
+	k.keyNeedsProtocol("ports", protocols, ports, path...)
+}
+
+// keyNeedsProtocol holds the ports of a key to protocols that have them.
+func (k *checker) keyNeedsProtocol(key string, protocols []Protocol, ports []PortRange, path ...any) {
 	without := func(p Protocol) bool { return !p.HasPorts() }
-	if len(ports) > 0 && (len(protocols) == 0 || slices.ContainsFunc(protocols, without)) {
-		k.wrong("", "protocol tcp, udp or sctp beside ports", join(path, "ports")...)
+	if len(ports) > 0 && !k.broken[path[0].(string)] && (len(protocols) == 0 || slices.ContainsFunc(protocols, without)) {
+		k.wrong("", "protocol tcp, udp or sctp beside "+key, join(path, key)...)
 	}
 }
 

@@ -38,6 +38,7 @@ type Config struct {
 	Neighbors []Neighbor `yaml:"neighbours" alias:"neighbors" doc:"static neighbors, never overwritten by ARP"`
 	Tunnels   []Tunnel   `yaml:"tunnels" doc:"IP-in-IP tunnels to the workers of a cluster, as Calico builds them"`
 	NAT       NAT        `yaml:"nat" doc:"address translation; within a list the first rule that matches decides"`
+	Policy    Policy     `yaml:"policy" doc:"which flows may pass; established ones do not ask again until a reload"`
 	Host      Host       `yaml:"host" doc:"the Linux host behind the gateway: which packets to own addresses are handed to its kernel"`
 	// Workers is the number of forwarding threads; 0 means one per CPU.
 	Workers  int      `yaml:"workers" default:"auto" words:"auto=0" range:"1..64" reload:"restart" doc:"forwarding threads; auto is one per CPU"`
