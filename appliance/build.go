@@ -99,7 +99,7 @@ func (s *state) build(c *config.Config, device func(string) link.Info, anyMAC bo
 	}
 	b.t = &decider{plan: b.plan, config: c, hasher: s.hasher, nat: s.nat, log: s.log, owned: map[uint32]uint16{}, views: map[uint16]*fib.View{}}
 	b.plan.Decider = b.t
-	for _, f := range []func() error{b.addPorts, b.addTunnels, b.addHost, b.addRoutes, b.addVia, b.addNeighbors, b.addNAT} {
+	for _, f := range []func() error{b.addPorts, b.addTunnels, b.addHost, b.addRoutes, b.addVia, b.addNeighbors, b.addPolicy, b.addNAT} {
 		if err := f(); err != nil {
 			return nil, err
 		}

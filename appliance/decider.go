@@ -32,6 +32,7 @@ type decider struct {
 	nat      *nat.State
 	log      *natLog // nil where nothing is logged
 	static   []neigh.StaticEntry
+	zones    zonePolicy
 	services []service
 	hostWay  uint32
 	// soft becomes the state's when the plan is adopted.

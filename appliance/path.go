@@ -36,8 +36,9 @@ type step struct {
 var Decision = []step{
 	{"kernel", (*decision).kernelKeeps, "an address that the kernel keeps on a port: it has the frame too, or nobody can reach it"},
 	{"destination NAT", (*decision).destination, "who is it really for? One-to-one rules, then the others as written"},
-	{"local", (*decision).local, "an address of the gateway: its own answer, or its host"},
+	{"local", (*decision).local, "an address of the gateway: policy to the zone local, then its own answer, or its host"},
 	{"route", (*decision).routeTo, "where is it? By the table of the zone, then main; plain or IP-in-IP"},
+	{"policy", (*decision).policy, "may it go there? Between zones, by its real endpoints: after destination NAT and before source NAT"},
 	{"source NAT", (*decision).source, "as whom does it leave? After routing, for the rule depends on the port of the way out"},
 	{"return", (*decision).back, "which way do its answers go, and by which key will they come"},
 }
@@ -142,6 +143,9 @@ func (x *decision) inbound() drop.Reason {
 func (x *decision) local() drop.Reason {
 	if !x.own(x.now.Dst) || x.q.Port == x.plan.HostPort {
 		return drop.None
+	}
+	if reason := x.permit(localRealm); reason != drop.None {
+		return reason
 	}
 	if s := x.serviceFor(&x.now); s != nil {
 		if x.hostWay == 0 {

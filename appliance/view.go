@@ -301,6 +301,7 @@ func (t *decider) session(s *session.Session[flow.Key], now uint32) admin.Sessio
 			v.Why = append(v.Why, admin.Reason{Kind: kind, Name: r.Name, Source: t.source(r.Line)})
 		}
 	}
+	t.whyAllowed(s, &v)
 	t.whyThere(s, &v)
 	return v
 }

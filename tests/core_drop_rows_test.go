@@ -79,6 +79,8 @@ func decisionRows() []dropRow {
 		}},
 		{name: "TCP to a port of ours is met with silence", reason: drop.LocalNotServed, do: ip0("outside", toGate.tcp(1, 2, header.SYN, 1, 0, ""))},
 		{name: "a ping in a wrong checksum", reason: drop.LocalNotServed, do: ip0("outside", func() []byte { b := toGate.ping(1, "x"); b[22]++; return b }())},
+		{name: "zones that policy lists no pair of", reason: drop.ZoneUnlisted, yaml: policyYAML, do: ip0("inside", v4{src: "10.0.0.5", dst: "192.0.2.5"}.udp(1, 2, "x"))},
+		{name: "a rule that refuses", reason: drop.PolicyDenied, yaml: policyYAML, do: ip0("inside", v4{src: "10.0.0.5", dst: "198.51.100.66"}.udp(1, 2, "x"))},
 		{name: "a service of the host without a host", reason: drop.HostPortAbsent, before: func(g *gate) { g.near["host"].SetUp(false); g.apply(coreYAML) }, do: ip0("inside", v4{src: "10.0.0.5", dst: "10.0.0.1"}.tcp(1, 22, header.SYN, 1, 0, ""))},
 		{name: "a TCP segment whose mapping is gone", reason: drop.NoSession, do: ip0("inside", toNet.tcp(1, 2, header.ACK, 1, 1, "x"))},
 		{name: "a RST of no session", reason: drop.NoSession, do: ip0("inside", v4{src: "10.0.0.5", dst: "192.0.2.5"}.tcp(1, 2, header.RST, 1, 0, ""))},

@@ -67,6 +67,8 @@ const (
 	Blackhole
 	PortDown
 	LocalNotServed
+	ZoneUnlisted
+	PolicyDenied
 	ICMPErrorUnmatched
 	NoSession
 	SessionTableFull
@@ -156,6 +158,8 @@ var descriptions = [Count]Description{
 	Blackhole:          {"blackhole", "the route is a blackhole", ""},
 	PortDown:           {"port_down", "the port of the way out is down", ""},
 	LocalNotServed:     {"local_not_served", "for the gateway, which serves no such thing", ""},
+	ZoneUnlisted:       {"zone_unlisted", "policy lists no pair of these zones", ""},
+	PolicyDenied:       {"policy_denied", "a rule, or the default of its rule set, refuses the flow", ""},
 	ICMPErrorUnmatched: {"icmp_error_unmatched", "ICMP error about no session of ours", "RFC 5508 REQ-4"},
 	NoSession:          {"no_session", "TCP segment of no session that cannot start one", ""},
 	SessionTableFull:   {"session_table_full", "no room for another session", "RFC 6888 REQ-11"},

@@ -141,7 +141,14 @@ func (s *site) checkEveryWorkerWorked() {
 // and at what the session says of why.
 func TestMasqueradeShowsTheOutsideAddress(t *testing.T) {
 	s := newSite(t, lab.Options{}, lab.Config{})
-	must(t, s.WriteConfig(s.config))
+	s.config.Socket = s.Socket()
+	text, err := s.config.YAML()
+	must(t, err)
+	must(t, s.WriteConfigText(text+`
+policy:
+  ruleSets: [{name: internet, rules: [{number: 10, action: accept, protocol: tcp}]}]
+  zones: [{from: cluster, to: internet, ruleSet: internet}]
+`))
 	s.startGateway()
 	server, err := s.ServeTCP(s.Client, internet)
 	must(t, err)
@@ -161,7 +168,7 @@ func TestMasqueradeShowsTheOutsideAddress(t *testing.T) {
 		t.Errorf("session %+v; want it translated to %v, from the tunnel to outside", session, lab.OutsideAddr)
 	}
 	why := fmt.Sprint(session.Why)
-	for _, want := range []string{"pods-out", "gateway.yaml:"} {
+	for _, want := range []string{"pods-out", "internet rule 10", "gateway.yaml:"} {
 		if !contains(why, want) {
 			t.Errorf("the session's reasons are %s; want %q among them", why, want)
 		}
