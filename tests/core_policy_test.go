@@ -23,7 +23,7 @@ policy:
         - {number: 10, action: accept, to: 172.30.2.10, protocol: tcp, ports: 80}
         - {number: 20, action: accept, to: 10.0.0.20, protocol: udp, sourcePorts: 1000-2000}
         - {number: 5, action: reject, from: 198.51.100.9}
-    - {name: ping, rules: [{number: 1, action: accept, protocol: icmp}]}
+    - {name: ping, rules: [{number: 1, action: accept, protocol: icmp}, {number: 2, action: reject, protocol: udp}]}
   zones:
     - {from: inside, to: outside, ruleSet: out}
     - {from: outside, to: pods, ruleSet: in}
@@ -59,6 +59,7 @@ func TestZones(t *testing.T) {
 		{"rules go by number, not by place", "outside", syn(h("198.51.100.9", "203.0.113.2"), 4000, 8081), "outside", "203.0.113.2 > 198.51.100.9 icmp 3/13", drop.PolicyDenied},
 		{"local: a ping that is let in", "inside", h("10.0.0.5", "10.0.0.1").ping(7, "x"), "inside", "10.0.0.1 > 10.0.0.5 icmp 0 id 7", 0},
 		{"local: a service that is not", "inside", syn(h("10.0.0.5", "10.0.0.1"), 4000, 22), "", "", drop.PolicyDenied},
+		{"local: a rule that rejects", "inside", h("10.0.0.5", "10.0.0.1").udp(1, 9999, "x"), "inside", "10.0.0.1 > 10.0.0.5 icmp 3/13", drop.PolicyDenied},
 		{"local: a pair that is not listed, once one is", "outside", toGate.ping(7, "x"), "", "", drop.ZoneUnlisted},
 		{"local: UDP that nothing serves is met with silence", "outside", toGate.udp(1, 9999, "x"), "", "", drop.ZoneUnlisted},
 		{"from local: free while no pair begins there", "host", h("10.0.0.1", "10.0.0.5").udp(5000, 53, "q"), "inside", "10.0.0.1:5000 > 10.0.0.5:53", 0},
@@ -91,6 +92,20 @@ func TestZonesLetAnswersPass(t *testing.T) {
 	handshake(g)
 	g.send("outside", toGate.tcp(80, 4000, header.ACK, 5001, 1001, "data"))
 	g.one("inside").is(t, "198.51.100.7:80 > 10.0.0.5:4000")
+}
+
+// TestZonesAskOfPingsInFragments: the gateway answers them itself, so it must ask itself.
+func TestZonesAskOfPingsInFragments(t *testing.T) {
+	for port, to := range map[string]v4{"outside": toGate, "inside": {src: "10.0.0.5", dst: "10.0.0.1"}} {
+		g := newGate(t, policyYAML, gateOptions{})
+		to.id = 9
+		for _, f := range split(to.ping(7, strings.Repeat("x", 100)), 64) {
+			g.send(port, f)
+		}
+		if n := len(g.raw(port)); (n > 0) != (port == "inside") {
+			t.Errorf("%d answers by %s; want some by inside alone. Drops: %v", n, port, g.drops())
+		}
+	}
 }
 
 // TestZonesFromLocal: a pair that begins with local holds the host to the pairs.

@@ -200,3 +200,15 @@ func BenchmarkMatch(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkNew compiles lists: what a reload pays.
+func BenchmarkNew(b *testing.B) {
+	for _, n := range []int{10, 1000, 10000} {
+		rules := subnetRules(n)
+		b.Run(fmt.Sprintf("rules=%05d", n), func(b *testing.B) {
+			for b.Loop() {
+				compiled(b, rules)
+			}
+		})
+	}
+}
