@@ -7,7 +7,6 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
-	"sort"
 )
 
 // A span is the values from first to last, both included.
@@ -117,7 +116,7 @@ func compile(n int, spans func(rule int) []span, maxWords int) (index, error) {
 			}
 		}
 	}
-	sort.Slice(edges, func(i, j int) bool { return edges[i].value < edges[j].value })
+	slices.SortFunc(edges, func(a, b edge) int { return cmp.Compare(a.value, b.value) })
 	size := (n + 63) / 64
 	x := index{summary: (size + 63) / 64}
 	live := make([]uint64, size)
