@@ -105,6 +105,30 @@ func TestMatchIsLinear(t *testing.T) {
 	}
 }
 
+// TestMatchIsLinearFarDown has rules so narrow that the first that matches may stand
+// anywhere, and sets of which no word is full.
+func TestMatchIsLinearFarDown(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(4, 5))
+	one := func() netip.Prefix { return netip.PrefixFrom(address(0x0a000000+rnd.Uint32N(16)), 32) }
+	rules := make([]Rule, 12000)
+	for i := range rules {
+		port := uint16(rnd.UintN(64))
+		rules[i] = Rule{From: []netip.Prefix{one()}, To: []netip.Prefix{one(), one()}, Ports: []PortRange{{port, port}}, Line: i + 1}
+	}
+	r := compiled(t, rules)
+	far := 0
+	for range 2000 {
+		f := Flow{Src: 0x0a000000 + rnd.Uint32N(16), Dst: 0x0a000000 + rnd.Uint32N(16), DstPort: uint16(rnd.UintN(64)), Proto: 6}
+		check(t, r, f)
+		if m := r.Match(f); m != nil && m.Line > 4096 {
+			far++
+		}
+	}
+	if far < 100 {
+		t.Errorf("only %d flows matched past rule 4096: the test has lost its way", far)
+	}
+}
+
 // TestFarRules finds the only rule that matches wherever in the list it stands.
 func TestFarRules(t *testing.T) {
 	r := compiled(t, subnetRules(10000))
