@@ -88,7 +88,7 @@ func (d decoder) unknown(key *yaml.Node, o *object, at *trail) {
 	}
 	near, best := o.fields[0].key, 1<<30
 	for name := range o.byKey {
-		if n := distance(clip(key.Value), name); n < best || n == best && name < near {
+		if n := Distance(clip(key.Value), name); n < best || n == best && name < near {
 			near, best = name, n
 		}
 	}
@@ -250,8 +250,9 @@ func clip(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "..."
 }
 
-// distance is the Levenshtein distance of two short strings.
-func distance(a, b string) int {
+// Distance is the Levenshtein distance of two short strings: how many bytes must be
+// inserted, deleted or changed to make one of the other.
+func Distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

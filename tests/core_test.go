@@ -1,3 +1,6 @@
+// Package tests runs the whole gateway in memory: what crosses its packages. The folders
+// below it hold the golden captures, the lab of several hosts, the end-to-end tests with
+// the real binary, the whole-path benchmarks and the rules of the architecture.
 package tests
 
 import (
