@@ -48,11 +48,16 @@ func sweep(ctx context.Context) error {
 		if err != nil || n <= 0 || !errors.Is(syscall.Kill(n, 0), syscall.ESRCH) {
 			continue
 		}
-		if err := remove(ctx, e.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := remove(ctx, e.Name()); err != nil && exists(e.Name()) { // else another sweep was quicker
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(append(errs, err)...)
+}
+
+func exists(namespace string) bool {
+	_, err := os.Stat(netnsDir + "/" + namespace)
+	return err == nil
 }
 
 // remove kills what runs in the namespace and removes its name; the kernel
