@@ -127,7 +127,7 @@ func (k *checker) portsNeedProtocol(protocols []Protocol, ports []PortRange, pat
 func (k *checker) keyNeedsProtocol(key string, protocols []Protocol, ports []PortRange, path ...any) {
 	without := func(p Protocol) bool { return !p.HasPorts() }
 	if len(ports) > 0 && !k.broken[path[0].(string)] && (len(protocols) == 0 || slices.ContainsFunc(protocols, without)) {
-		k.wrong("", "protocol tcp, udp or sctp beside "+key, join(path, key)...)
+		k.wrong("", "protocol tcp or udp beside "+key, join(path, key)...)
 	}
 }
 

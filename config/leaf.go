@@ -115,8 +115,8 @@ func (p Protocol) String() string {
 	return strconv.Itoa(int(p))
 }
 
-// HasPorts reports whether the protocol has ports.
-func (p Protocol) HasPorts() bool { return p == TCP || p == UDP || p == SCTP }
+// HasPorts reports whether the path looks at ports of the protocol. It does not at SCTP's.
+func (p Protocol) HasPorts() bool { return p == TCP || p == UDP }
 
 type protocolName struct {
 	name   string

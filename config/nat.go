@@ -21,7 +21,7 @@ type SourceNAT struct {
 	To        []netip.Prefix `yaml:"to" many:"yes" doc:"destination is in one of these"`
 	NotTo     []netip.Prefix `yaml:"notTo" many:"yes" doc:"destination is in none of these"`
 	Protocol  []Protocol     `yaml:"protocol" many:"yes" doc:"IP protocol by name or number"`
-	Ports     []PortRange    `yaml:"ports" many:"yes" doc:"destination ports; needs protocol tcp, udp or sctp"`
+	Ports     []PortRange    `yaml:"ports" many:"yes" doc:"destination ports; needs protocol tcp or udp"`
 	Exempt    bool           `yaml:"exempt" default:"false" doc:"leave the packet as it is"`
 	Translate Translate      `yaml:"translate" doc:"new source: masquerade (the address of the port), an address, or addresses and ports"`
 	Log       bool           `yaml:"log" default:"false" doc:"log each new mapping"`
@@ -47,7 +47,7 @@ type DestinationNAT struct {
 	In        []string       `yaml:"in" match:"name" many:"yes" doc:"ports or zones the packet comes in by"`
 	To        netip.Addr     `yaml:"to" need:"yes" doc:"destination the packet is sent to"`
 	Protocol  []Protocol     `yaml:"protocol" many:"yes" doc:"IP protocol by name or number"`
-	Ports     []PortRange    `yaml:"ports" many:"yes" doc:"destination ports; needs protocol tcp, udp or sctp"`
+	Ports     []PortRange    `yaml:"ports" many:"yes" doc:"destination ports; needs protocol tcp or udp"`
 	From      []netip.Prefix `yaml:"from" many:"yes" doc:"source is in one of these"`
 	Translate Endpoint       `yaml:"translate" need:"yes" doc:"new destination: address, address:port, or address:first-last, as many ports as ports has"`
 	Hairpin   bool           `yaml:"hairpin" default:"true" doc:"also for packets from inside, by whatever port (RFC 4787, REQ-9)"`
@@ -77,7 +77,7 @@ type Service struct {
 	Line      int            `yaml:"-"`
 	Name      string         `yaml:"name" need:"yes" match:"name" doc:"name of the service"`
 	Protocol  []Protocol     `yaml:"protocol" many:"yes" need:"yes" doc:"IP protocol by name or number, or any"`
-	Ports     []PortRange    `yaml:"ports" many:"yes" doc:"destination ports; needs protocol tcp, udp or sctp"`
+	Ports     []PortRange    `yaml:"ports" many:"yes" doc:"destination ports; needs protocol tcp or udp"`
 	Addresses []netip.Addr   `yaml:"addresses" many:"yes" doc:"own addresses it is reached at; all when absent"`
 	From      []netip.Prefix `yaml:"from" many:"yes" doc:"sources allowed; all when absent"`
 }

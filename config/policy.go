@@ -36,6 +36,6 @@ type PolicyRule struct {
 	From        []netip.Prefix `yaml:"from" many:"yes" doc:"source is in one of these"`
 	To          []netip.Prefix `yaml:"to" many:"yes" doc:"destination is in one of these"`
 	Protocol    []Protocol     `yaml:"protocol" many:"yes" doc:"IP protocol by name or number"`
-	Ports       []PortRange    `yaml:"ports" many:"yes" doc:"destination ports; needs protocol tcp, udp or sctp"`
-	SourcePorts []PortRange    `yaml:"sourcePorts" many:"yes" doc:"source ports; needs protocol tcp, udp or sctp"`
+	Ports       []PortRange    `yaml:"ports" many:"yes" doc:"destination ports; needs protocol tcp or udp"`
+	SourcePorts []PortRange    `yaml:"sourcePorts" many:"yes" doc:"source ports; needs protocol tcp or udp"`
 }
